@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host as its kernel shows it: where sysfs, proc and dev are, and the few things that cannot
+ * be read from a file. Everything in sriov/ takes one, so that all of it can work on another
+ * host's tree mounted somewhere, or on a folder that a test made.
+ *
+ * Thread: a struct host belongs to one thread at a time.
+ */
+#ifndef VIADUCT_SRIOV_HOST_H
+#define VIADUCT_SRIOV_HOST_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+struct host;
+
+#define HOST_ROOT_MAX 512 /* longest root, with its terminator */
+#define HOST_PATH_MAX 1024
+#define HOST_NAME_MAX 64 /* a driver's, an interface's or a device's name */
+
+/* What asks the kernel rather than a file, or changes it. host_init() installs the real ones. */
+struct host_ops {
+	/* Writes @text to the sysfs attribute @path in one write(2). Returns 0 or -errno. */
+	int (*write)(struct host *host, const char *path, const char *text);
+	/* The text of the first address of @ifname that shows somebody uses it (IPv6 link-local
+	 * ones, which the kernel gives itself, do not). Returns 1 and fills @buf, 0, or -errno. */
+	int (*net_addr)(const struct host *host, const char *ifname, char *buf, size_t size);
+	/* Opens and closes the device node @path, with O_EXCL when @excl. Returns 0 (could be
+	 * opened), -EBUSY (somebody holds it), -ENOENT and so on. */
+	int (*node_try)(const struct host *host, const char *path, int excl);
+};
+
+struct host {
+	char sysfs_root[HOST_ROOT_MAX]; /* "/sys" */
+	char proc_root[HOST_ROOT_MAX];	/* "/proc" */
+	char dev_root[HOST_ROOT_MAX];	/* "/dev" */
+	char run_root[HOST_ROOT_MAX];	/* where the locks are; "" until one can be named */
+	const struct host_ops *ops;
+	void *opaque;			/* the ops' own */
+	unsigned long writes;		/* sysfs writes tried so far */
+	unsigned int wait_ms;		/* how long VFs may take to appear; 60 s */
+	unsigned int lock_ms;		/* how long to wait for another vfctl; 10 s */
+	const volatile sig_atomic_t *stop; /* nonzero: undo and return -EINTR; may be NULL */
+	/* Called after every VF that a long operation finished; may be NULL. */
+	void (*progress)(void *opaque, unsigned int done, unsigned int total);
+	/* Called after every sysfs write, with its result; may be NULL. */
+	void (*trace)(void *opaque, const char *path, const char *text, int result);
+	void *report_opaque;		/* handed to progress and trace */
+};
+
+/*
+ * @sysfs_root is NULL for the running host: /sys, /proc, /dev, locks in /run/vfctl, or for a user
+ * other than root in $XDG_RUNTIME_DIR/vfctl. With another root DIR, the directories proc, dev and
+ * run beside it (DIR/../proc ...) are used where they exist, as in a host's tree mounted as a
+ * whole, and the running host's own where not. Allocates nothing; there is no host_done().
+ * Returns 0 or -ENAMETOOLONG.
+ */
+int host_init(struct host *host, const char *sysfs_root, struct err *err);
+
+/* Puts "ROOT/formatted" into @buf. Returns 0 or -ENAMETOOLONG. */
+int host_path(char buf[HOST_PATH_MAX], const char *root, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Reads the sysfs attribute named by the format below sysfs_root, without trailing white space.
+ * Returns its length or -errno. */
+ssize_t host_read(const struct host *host, char *buf, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* As host_read(), for a number: decimal, or hexadecimal with 0x. Returns 0 or -errno; -EINVAL
+ * when it is no number. */
+int host_read_long(const struct host *host, long *ret, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The last component of the link named by the format below sysfs_root. Returns 0, -ENOENT when
+ * there is no such link, or -errno. */
+int host_link(const struct host *host, char *buf, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* 1 when the path below sysfs_root is there, else 0. */
+int host_has(const struct host *host, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The one way in which sriov/ changes the host: writes @text to the attribute named by the format
+ * below sysfs_root and counts it. Returns 0 or -errno. */
+int host_write(struct host *host, const char *text, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* 1 when @name can be one component of a sysfs path: 1 to HOST_NAME_MAX - 1 printable characters,
+ * no '/', not "." or "..". */
+int host_name_ok(const char *name);
+
+#endif
