@@ -90,4 +90,8 @@ int host_write(struct host *host, const char *text, const char *fmt, ...)
  * no '/', not "." or "..". */
 int host_name_ok(const char *name);
 
+/* What came from outside, fit for a message of one line: at most @size - 1 characters of @text,
+ * '?' for those that are not printable ASCII, "..." at the end when it was cut. Returns @buf. */
+const char *host_printable(const char *text, char *buf, size_t size);
+
 #endif
