@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A device is one const class and one struct. Life: dev_new() (options decoded) -> probe (can it be
+ * had? takes nothing) -> realize -> ... -> quiesce -> destroy. destroy takes a half-built object;
+ * when realize fails, destroy is called, nothing else.
+ *
+ * Locks: every callback but realize, probe and destroy runs with dev->lock held by the dispatcher
+ * (bus, loop, reset). realize, probe, quiesce, destroy and reset run on the loop thread.
+ */
+#ifndef VIADUCT_VMM_DEV_H
+#define VIADUCT_VMM_DEV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/opt.h"
+
+struct dev;
+struct err;
+struct pci_ops;
+struct vm;
+
+struct dev_class {
+	const char *name;
+	const char *help;
+	size_t size; /* of the device's struct, which begins with struct dev (or struct pci_dev) */
+	const struct opt_field *options; /* offsets into that struct; NULL: none */
+	const struct pci_ops *pci;	 /* NULL: not a PCI function */
+
+	/* Can it be had? Takes, opens and changes nothing that outlives the call. -ENODEV: not to be
+	 * had here, the role goes on to its next choice. A PCI device describes its BARs
+	 * (pci_bar_set()) so that a plan can place them. NULL: always. */
+	int (*probe)(struct dev *dev, struct err *err);
+	/* Takes what it needs. -ENODEV as above; any other error stops the guest. */
+	int (*realize)(struct dev *dev, struct err *err);
+	/* No DMA, no interrupt, no callback of its own starts after this. */
+	void (*quiesce)(struct dev *dev);
+	void (*destroy)(struct dev *dev);
+	/* Back to the state after realize: guest reboot. */
+	void (*reset)(struct dev *dev);
+	/* @offset and @size: aligned, within the range. Read returns the value in the low bytes. */
+	uint64_t (*read)(struct dev *dev, unsigned int range, uint64_t offset, unsigned int size);
+	void (*write)(struct dev *dev, unsigned int range, uint64_t offset, unsigned int size,
+		      uint64_t value);
+	/* One line for the plan: what it is made of ("0000:01:10.0, group 14"). NULL: nothing. */
+	void (*describe)(struct dev *dev, char *buf, size_t size);
+};
+
+struct dev {
+	const struct dev_class *class;
+	struct vm *vm;
+	char *id;
+	pthread_mutex_t lock;
+	atomic_int refs;
+	bool realized;
+	struct dev *next; /* vm->devs, in order of creation */
+};
+
+/* A role walks its row until one class can be had. */
+struct dev_role {
+	const char *name;
+	const char *const *choices; /* class names, NULL-terminated */
+	const char *help;
+};
+
+struct dev_table {
+	const struct dev_class *const *classes; /* NULL-terminated */
+	const struct dev_role *roles;		/* ends with a row whose name is NULL */
+};
+
+/* A choice that was passed over, kept for the plan, the start and the monitor. */
+struct dev_skip {
+	char *id;
+	const char *class_name;
+	char *reason;
+	struct dev_skip *next;
+};
+
+/*
+ * Makes the device that @spec ("net,host=01:10.0") names, and adds it to vm->devs. With @plan it is
+ * probed and not realized. Passed-over choices are appended to vm->skips. The id is the option
+ * `id=`, else the role's or class's name and a number. An option which no choice of the row knows
+ * is an error; one that only some know is given to those. Loop thread, before or while the guest
+ * runs.
+ */
+int dev_create(struct vm *vm, const struct dev_table *table, const char *spec, bool plan,
+	       struct dev **ret_dev, struct err *err);
+
+/* The device of a class without options that the VMM itself needs (serial, ACPI, PCI host):
+ * allocates, leaves the caller to fill in fields, then dev_add() realizes and adds it. */
+int dev_new(struct vm *vm, const struct dev_class *class, const char *id, struct dev **ret_dev,
+	    struct err *err);
+int dev_add(struct dev *dev, struct err *err);
+
+/* Quiesces, takes it off vm->devs and drops the first reference. Loop thread. */
+void dev_remove(struct dev *dev);
+
+void dev_get(struct dev *dev);
+/* The last reference destroys the device on the loop thread, after the current batch. */
+void dev_put(struct dev *dev);
+
+/* Resets every device in order of creation. vCPUs stand still; loop thread. */
+void dev_reset_all(struct vm *vm);
+/* Removes every device, last first. vCPUs are gone. */
+void dev_remove_all(struct vm *vm);
+
+/* Prints the classes, roles and their options: `--device help`. */
+void dev_table_help(const struct dev_table *table, FILE *out);
+
+#endif

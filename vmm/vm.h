@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One guest. Everything hangs from here; there is no file-scope state, so a process can hold as
+ * many as it likes.
+ *
+ * Threads: the loop thread (the one that calls vm_run()) owns topology, start, reset and end. Each
+ * vCPU has a thread. vm_request() is how any thread asks for one of the latter.
+ */
+#ifndef VIADUCT_VMM_VM_H
+#define VIADUCT_VMM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "boot.h"
+#include "bus.h"
+#include "dev.h"
+#include "irq.h"
+#include "loop.h"
+#include "mem.h"
+#include "pci.h"
+#include "vcpu.h"
+
+struct kvm_coalesced_mmio_ring;
+
+struct vm_config {
+	const char *name;
+	uint64_t memory; /* bytes */
+	unsigned int cpus;
+	const char *kvm_path; /* NULL: /dev/kvm */
+	bool plan; /* no KVM: devices are probed and placed, nothing is started */
+	struct boot_spec boot; /* kernel NULL: the caller loads memory itself (tests) */
+};
+
+enum vm_request { VM_NOTHING, VM_RESET, VM_POWEROFF, VM_QUIT, VM_CRASH };
+
+struct vm {
+	struct vm_config config;
+	const struct log *log;
+	int kvm_fd, fd;
+	struct loop *loop;
+	struct mem mem;
+	struct bus bus;
+	struct irqs irqs;
+	struct pci_root *pci;
+	struct acpi_pm *acpi_pm;
+	struct boot_image *boot;
+
+	struct dev *devs;
+	struct dev_skip *skips;
+
+	struct vcpu *vcpus;
+	unsigned int vcpu_count;
+	pthread_mutex_t run_lock; /* stop_wanted, standing, signalled by run_cond */
+	pthread_cond_t run_cond;
+	bool stop_wanted, quit_wanted;
+	unsigned int standing;
+
+	/* The ring of collected port writes, on the first vCPU's mapping; drained under its lock. */
+	struct kvm_coalesced_mmio_ring *ring;
+	pthread_mutex_t ring_lock;
+
+	pthread_mutex_t request_lock; /* a leaf */
+	enum vm_request request;
+	struct err end; /* why the guest ended: code 0 for power-off or quit */
+	int kvm_vfio_fd; /* the KVM-VFIO device, -1 until vfio/ makes it */
+	void *iommu;	 /* vfio/'s: the guest's IOMMU back end, one for the VM */
+	void (*iommu_free)(struct vm *vm);
+	uint64_t resets;
+};
+
+/* Opens KVM, makes memory, interrupt chips, buses, PCI root and ACPI registers. @log and the
+ * strings in @config must outlive the VM. On failure nothing is left. */
+int vm_new(struct vm **ret_vm, const struct vm_config *config, const struct log *log,
+	   struct err *err);
+/* vCPUs are joined, devices removed last first. NULL is fine. */
+void vm_free(struct vm *vm);
+
+/* After the devices are there: places BARs, loads kernel and ACPI tables, makes vCPUs. */
+int vm_prepare(struct vm *vm, struct err *err);
+/* vm_prepare() must have been called. Runs the guest until it powers off, ends or crashes. Returns
+ * 0, or a negative errno with the reason. Call once. */
+int vm_run(struct vm *vm, struct err *err);
+
+/* Any thread, any lock held. The first of POWEROFF, QUIT and CRASH wins; @fmt says why for CRASH. */
+void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Presses the ACPI power button. Loop thread. */
+void vm_power_button(struct vm *vm);
+
+/* Delivers collected port writes. Called by vCPU threads at every exit, and by the loop. */
+void vm_ring_drain(struct vm *vm);
+
+/* Sum over the vCPUs of returns of KVM_RUN. */
+uint64_t vm_exits(const struct vm *vm);
+
+#endif
