@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "use.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/io.h"
+#include "base/util.h"
+#include "func.h"
+#include "use_scan.h"
+
+#define IFF_UP_BIT 1 /* linux/if.h, IFF_UP */
+
+/* Every check below returns 0 (no proof), 1 (proof, written to @ev) or -errno with a message. */
+
+static int proof(struct use_evidence *ev, const char *remedy, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int proof(struct use_evidence *ev, const char *remedy, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ev->what, sizeof(ev->what), fmt, ap);
+	va_end(ap);
+	snprintf(ev->remedy, sizeof(ev->remedy), "%s", remedy);
+	return 1;
+}
+
+static int check_uppers(const struct host *host, const char *netdev, struct use_evidence *ev)
+{
+	char path[HOST_PATH_MAX], master[HOST_NAME_MAX];
+	struct dirent *e;
+	int ret = 0;
+	DIR *dir;
+
+	if (!host_link(host, master, sizeof(master), "class/net/%s/master", netdev))
+		return proof(ev, "take it out", "%s is a port of %s", netdev, master);
+	if (host_has(host, "class/net/%s/brport", netdev))
+		return proof(ev, "take it out", "%s is a port of a bridge", netdev);
+	if (host_path(path, host->sysfs_root, "class/net/%s", netdev))
+		return 0;
+	dir = opendir(path);
+	while (dir && !ret && (e = readdir(dir))) {
+		if (!strncmp(e->d_name, "upper_", 6))
+			ret = proof(ev, "delete that", "%s carries %s", netdev, e->d_name + 6);
+	}
+	if (dir)
+		closedir(dir);
+	return ret;
+}
+
+/* A route over an interface that has no address of its own: "Iface Destination Gateway ...". */
+static bool has_route(const struct host *host, const char *netdev)
+{
+	char path[HOST_PATH_MAX], line[512];
+	size_t len = strlen(netdev);
+	bool found = false;
+	FILE *f;
+
+	if (host_path(path, host->proc_root, "net/route"))
+		return false;
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, netdev, len) && (line[len] == '\t' || line[len] == ' ');
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int check_netdev(const struct host *host, const char *netdev, struct use_evidence *ev,
+			struct err *err)
+{
+	char flags[32], address[64];
+	int ret;
+
+	ret = check_uppers(host, netdev, ev);
+	if (ret)
+		return ret;
+	if (host_read(host, flags, sizeof(flags), "class/net/%s/flags", netdev) < 0 ||
+	    !(strtoul(flags, NULL, 16) & IFF_UP_BIT))
+		return 0;
+	ret = host->ops->net_addr(host, netdev, address, sizeof(address));
+	if (ret < 0)
+		return err_sys(err, ret, "cannot read the addresses of %s", netdev);
+	if (ret)
+		return proof(ev, "bring it down", "%s is up with address %s", netdev, address);
+	if (has_route(host, netdev))
+		return proof(ev, "bring it down", "%s is up and carries a route", netdev);
+	return 0;
+}
+
+static int check_net(const struct host *host, const struct func_info *info,
+		     struct use_evidence *ev, struct err *err)
+{
+	char a[PCI_ADDR_STRLEN];
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < info->netdev_count && !ret; i++)
+		ret = check_netdev(host, info->netdevs[i], ev, err);
+	/* The folder of interfaces outlives their move to a namespace we cannot see into. */
+	if (!ret && !info->netdev_count &&
+	    host_has(host, "bus/pci/devices/%s/net", pci_addr_str(&info->addr, a)))
+		return proof(ev, "move it back",
+			     "its network interface is in another network namespace");
+	return ret;
+}
+
+static void comm_of(const struct host *host, pid_t pid, char *buf, size_t size)
+{
+	char path[HOST_PATH_MAX], comm[64];
+
+	if (host_path(path, host->proc_root, "%d/comm", (int)pid) ||
+	    io_read_text(path, comm, sizeof(comm)) <= 0)
+		memcpy(comm, "?", 2);
+	host_printable(comm, buf, size);
+}
+
+static int check_opener(struct use_scan *scan, const char *node, const char *shown,
+			struct use_evidence *ev, struct err *err)
+{
+	char comm[32];
+	pid_t pid;
+	int ret = use_scan_opens(scan, err);
+
+	if (ret)
+		return ret;
+	pid = use_scan_opener(scan, node);
+	if (!pid)
+		return 0;
+	comm_of(scan->host, pid, comm, sizeof(comm));
+	return proof(ev, "stop that process", "%s is open in %s (pid %d)", shown, comm, (int)pid);
+}
+
+/* /dev/vfio/N, and noiommu-N of a host without IOMMU. */
+static int check_group(struct use_scan *scan, int group, struct use_evidence *ev, struct err *err)
+{
+	static const char *const names[] = { "vfio/%d", "vfio/noiommu-%d" };
+	char path[HOST_PATH_MAX], node[32], shown[32];
+	size_t i;
+	int ret = 0, busy;
+
+	snprintf(shown, sizeof(shown), "group %d", group);
+	for (i = 0; i < ARRAY_SIZE(names) && !ret && group >= 0; i++) {
+		snprintf(node, sizeof(node), i ? "vfio/noiommu-%d" : "vfio/%d", group);
+		if (host_path(path, scan->host->dev_root, "%s", node))
+			continue;
+		busy = scan->host->ops->node_try(scan->host, path, 0);
+		if (busy == -ENOENT)
+			continue;
+		ret = check_opener(scan, node, shown, ev, err);
+		if (!ret && busy == -EBUSY)
+			ret = proof(ev, "stop what uses it", "%s is open in another process", shown);
+	}
+	return ret;
+}
+
+/* True when a multipath NVMe disk reaches one of its controllers through the function @a. */
+static bool nvme_head_uses(const struct host *host, const char *link, const char *a)
+{
+	const char *subsys = strstr(link, "/nvme-subsystem/");
+	char path[HOST_PATH_MAX], target[HOST_PATH_MAX], needle[PCI_ADDR_STRLEN + 2];
+	bool found = false;
+	struct dirent *e;
+	ssize_t n;
+	DIR *dir;
+
+	if (!subsys)
+		return false;
+	subsys += strlen("/nvme-subsystem/");
+	if (host_path(path, host->sysfs_root, "class/nvme-subsystem/%.*s",
+		      (int)strcspn(subsys, "/"), subsys))
+		return false;
+	snprintf(needle, sizeof(needle), "/%s/", a);
+	dir = opendir(path);
+	while (dir && !found && (e = readdir(dir))) {
+		n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		found = strstr(target, needle) != NULL;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static bool node_is_below(const struct host *host, const struct use_node *node, const char *a)
+{
+	char needle[PCI_ADDR_STRLEN + 2];
+
+	snprintf(needle, sizeof(needle), "/%s/", a);
+	return strstr(node->link, needle) || (node->block && nvme_head_uses(host, node->link, a));
+}
+
+static bool swap_is_on(const struct use_scan *scan, const char *name)
+{
+	char needle[HOST_NAME_MAX + 8];
+	const char *at = scan->swaps;
+	size_t len;
+
+	if (!at || strlen(name) >= HOST_NAME_MAX)
+		return false;
+	snprintf(needle, sizeof(needle), "/dev/%s", name);
+	len = strlen(needle);
+	while ((at = strstr(at, needle))) {
+		if ((at == scan->swaps || at[-1] == '\n') && (at[len] == ' ' || at[len] == '\t'))
+			return true;
+		at += len;
+	}
+	return false;
+}
+
+/* The first thing stacked on a block device, "" when none. */
+static void first_holder(const struct host *host, const char *number, char buf[HOST_NAME_MAX])
+{
+	char path[HOST_PATH_MAX];
+	struct dirent *e;
+	DIR *dir;
+
+	buf[0] = '\0';
+	if (host_path(path, host->sysfs_root, "dev/block/%s/holders", number))
+		return;
+	dir = opendir(path);
+	while (dir && !*buf && (e = readdir(dir))) {
+		if (e->d_name[0] != '.')
+			host_printable(e->d_name, buf, HOST_NAME_MAX);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int check_disk(struct use_scan *scan, const struct use_node *node, struct use_evidence *ev,
+		      struct err *err)
+{
+	char path[HOST_PATH_MAX], holder[HOST_NAME_MAX], where[96];
+	size_t i;
+	int ret;
+
+	ret = use_scan_mounts(scan, err);
+	if (ret)
+		return ret;
+	for (i = 0; i < scan->mount_count; i++) {
+		if (!strcmp(scan->mounts[i].number, node->number))
+			return proof(ev, "unmount it", "%s is mounted on %s", node->name,
+				     host_printable(scan->mounts[i].where, where, sizeof(where)));
+	}
+	if (swap_is_on(scan, node->name))
+		return proof(ev, "run swapoff", "%s is swap space in use", node->name);
+	first_holder(scan->host, node->number, holder);
+	if (*holder)
+		return proof(ev, "take that apart", "%s is held by %s", node->name, holder);
+	if (!host_path(path, scan->host->dev_root, "%s", node->name) &&
+	    scan->host->ops->node_try(scan->host, path, 1) == -EBUSY)
+		return proof(ev, "release it",
+			     "%s is held exclusively (by a file system, LVM or RAID)", node->name);
+	return 0;
+}
+
+static int check_nodes(struct use_scan *scan, const char *a, struct use_evidence *ev,
+		       struct err *err)
+{
+	char shown[HOST_NAME_MAX + 8];
+	size_t i;
+	int ret = use_scan_nodes(scan, err);
+
+	for (i = 0; i < scan->node_count && !ret; i++) {
+		const struct use_node *node = &scan->nodes[i];
+
+		if (!node_is_below(scan->host, node, a))
+			continue;
+		if (node->block)
+			ret = check_disk(scan, node, ev, err);
+		if (ret)
+			break;
+		snprintf(shown, sizeof(shown), "/dev/%.63s", node->name);
+		ret = check_opener(scan, node->name, shown, ev, err);
+	}
+	return ret;
+}
+
+/* fbcon draws on fb0 (Linux Documentation/fb/fbcon.rst) while a vtconsole of its is bound. */
+static int check_console(const struct host *host, const char *a, struct use_evidence *ev)
+{
+	char name[64];
+	long bound;
+	int i;
+
+	if (!host_has(host, "bus/pci/devices/%s/graphics/fb0", a))
+		return 0;
+	for (i = 0; i < 8; i++) {
+		if (host_read(host, name, sizeof(name), "class/vtconsole/vtcon%d/name", i) < 0 ||
+		    host_read_long(host, &bound, "class/vtconsole/vtcon%d/bind", i))
+			break;
+		if (bound && strstr(name, "frame buffer"))
+			return proof(ev, "write 0 to the bind file of its /sys/class/vtconsole",
+				     "its frame buffer fb0 shows the console");
+	}
+	return 0;
+}
+
+static int check_one(const struct host *host, struct use_scan *scan, const struct pci_addr *addr,
+		     struct use_evidence *ev, struct err *err)
+{
+	char a[PCI_ADDR_STRLEN];
+	struct func_info info;
+	int ret;
+
+	pci_addr_str(addr, a);
+	ev->addr = *addr;
+	ret = func_read(host, addr, &info, err);
+	if (!ret)
+		ret = check_net(host, &info, ev, err);
+	if (!ret)
+		ret = check_group(scan, info.group, ev, err);
+	if (!ret && *info.driver)
+		ret = check_nodes(scan, a, ev, err);
+	if (!ret && *info.driver)
+		ret = check_console(host, a, ev);
+	return ret;
+}
+
+static int check_vfs(const struct host *host, struct use_scan *scan, const struct pci_addr *pf,
+		     struct use_evidence *ev, struct err *err)
+{
+	char a[PCI_ADDR_STRLEN];
+	struct pci_addr vf;
+	long i, count = 0;
+	int ret = 0;
+
+	if (host_read_long(host, &count, "bus/pci/devices/%s/sriov_numvfs", pci_addr_str(pf, a)))
+		return 0;
+	for (i = 0; i < count && i <= UINT16_MAX && !ret; i++) {
+		if (!func_vf_addr(host, pf, (unsigned int)i, &vf) && func_exists(host, &vf))
+			ret = check_one(host, scan, &vf, ev, err);
+	}
+	return ret;
+}
+
+static int report(const struct pci_addr *addr, int found, const struct use_evidence *ev,
+		  struct use_evidence *ret_ev, struct err *err)
+{
+	char a[PCI_ADDR_STRLEN], vf[PCI_ADDR_STRLEN];
+
+	if (!found)
+		return 0;
+	pci_addr_str(addr, a);
+	if (found < 0) {
+		if (err && strncmp(err->msg, a, strlen(a)) != 0)
+			err_prefix(err, "%s", a);
+		return found;
+	}
+	if (ret_ev)
+		*ret_ev = *ev;
+	if (pci_addr_eq(addr, &ev->addr))
+		return err_set(err, -EBUSY, "%s: %s; %s or use --force", a, ev->what, ev->remedy);
+	return err_set(err, -EBUSY, "%s: its VF %s is in use: %s; %s or use --force", a,
+		       pci_addr_str(&ev->addr, vf), ev->what, ev->remedy);
+}
+
+int use_check(const struct host *host, struct use_scan *scan, const struct pci_addr *addr,
+	      struct use_evidence *ret_ev, struct err *err)
+{
+	struct use_scan *own = scan ? NULL : use_scan_new(host);
+	struct use_evidence ev;
+	int found;
+
+	if (!scan && !own)
+		return err_sys(err, -ENOMEM, "cannot look who uses a function");
+	found = check_one(host, scan ? scan : own, addr, &ev, err);
+	if (!found)
+		found = check_vfs(host, scan ? scan : own, addr, &ev, err);
+	found = report(addr, found, &ev, ret_ev, err);
+	use_scan_free(own);
+	return found;
+}
+
+int use_check_vfs(const struct host *host, struct use_scan *scan, const struct pci_addr *pf,
+		  struct use_evidence *ret_ev, struct err *err)
+{
+	struct use_scan *own = scan ? NULL : use_scan_new(host);
+	struct use_evidence ev;
+	int found;
+
+	if (!scan && !own)
+		return err_sys(err, -ENOMEM, "cannot look who uses a function");
+	found = check_vfs(host, scan ? scan : own, pf, &ev, err);
+	found = report(pf, found, &ev, ret_ev, err);
+	use_scan_free(own);
+	return found;
+}

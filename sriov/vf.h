@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes and removes the VFs of a PF, as one transaction: it either ends with all VFs there and
+ * bound as asked, or with the count, drivers and settings of before.
+ *
+ * Source: Linux Documentation/PCI/pci-iov-howto.rst and drivers/pci/iov.c (sriov_numvfs_store()).
+ */
+#ifndef VIADUCT_SRIOV_VF_H
+#define VIADUCT_SRIOV_VF_H
+
+#include <stdbool.h>
+
+#include "host.h"
+#include "pci_addr.h"
+
+struct vf_report {
+	struct pci_addr pf;
+	unsigned int before, after; /* VF counts */
+	unsigned int bound;	    /* VFs whose driver was changed */
+	unsigned long writes;	    /* sysfs writes in all; 0: it was so already */
+};
+
+/*
+ * Gives @pf exactly @count VFs (1 to sriov_totalvfs) and, with @driver (a driver's name or
+ * BIND_NONE), binds each to it. With @driver the PF's sriov_drivers_autoprobe is 0 meanwhile and
+ * is put back after, so that no native driver touches a VF; each new VF costs two writes,
+ * driver_override and the driver's bind. With @driver NULL the VFs' drivers are the kernel's
+ * choice: sriov_drivers_autoprobe is left as it is, and 1, its default, means the native driver.
+ *
+ * As many VFs as asked for: they stay, and only their drivers are seen to. Another number: the
+ * kernel changes it by way of 0 only, so all VFs are removed and made anew; that is refused with
+ * -EBUSY while one of them is in use (use.h) unless @force.
+ *
+ * Waits host->wait_ms for all VFs to appear and calls host->progress for each that is ready.
+ * Returns 0; -ENODEV (no such function), -ENOTSUP (no SR-IOV, or a VF), -EINVAL (count 0),
+ * -ERANGE (more than sriov_totalvfs), -ENOENT (driver not loaded), -EBUSY, -EACCES (not root),
+ * -ETIMEDOUT, -EIO (fewer VFs than asked for), -EINTR (host->stop), or the kernel's answer to the
+ * write, explained.
+ */
+int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
+	      const char *driver, bool force, struct vf_report *ret_report, struct err *err);
+
+/* Removes all VFs of @pf. Refuses with -EBUSY and the evidence while one is in use, unless @force;
+ * the kernel then waits in the write until a process that holds a VF through VFIO lets it go.
+ * @ret_report may be NULL. Returns as vf_create(). */
+int vf_destroy(struct host *host, const struct pci_addr *pf, bool force,
+	       struct vf_report *ret_report, struct err *err);
+
+#endif
