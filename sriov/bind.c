@@ -98,6 +98,9 @@ int bind_state_restore(struct host *host, const struct bind_state *state, struct
 		ret = override_write(host, a, state->override);
 		first = first ? first : ret;
 	}
+	func_driver(host, &state->addr, now.driver);
+	if (!first && strcmp(now.driver, state->driver) != 0)
+		first = -EIO;
 	return first ? err_sys(err, first, "%s: cannot bring back the driver %s", a,
 			       *state->driver ? state->driver : BIND_NONE) : 0;
 }

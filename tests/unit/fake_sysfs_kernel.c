@@ -35,7 +35,7 @@ static bool driver_takes(const struct fake *f, const char *driver, const char *a
 
 static int kernel_bind(struct fake *f, const char *driver, const char *addr)
 {
-	char bound[HOST_NAME_MAX];
+	char bound[HOST_NAME_MAX], override[HOST_NAME_MAX];
 
 	if (!fk_exists(f, TREE, addr) || !driver_takes(f, driver, addr))
 		return -ENODEV;
@@ -47,6 +47,8 @@ static int kernel_bind(struct fake *f, const char *driver, const char *addr)
 	/* vfio_group_find_or_alloc(): no IOMMU group, no VFIO. */
 	if (strstr(driver, "vfio") && fk_group(f, addr) < 0)
 		return -EINVAL;
+	fk_line(f, override, sizeof(override), TREE "/driver_override", addr);
+	f->native_binds += !strcmp(override, "(null)");
 	if (!f->probe_fails)
 		fk_attach(f, addr, driver);
 	return 0;

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "fake_sysfs.h"
+#include "sriov/bind.h"
+#include "sriov/func.h"
+#include "sriov/lock.h"
+#include "sriov/vf.h"
+
+#define IGB "0000:01:00.0"
+#define VF0 "0000:01:10.0"
+#define SYS "sys/devices/pci0000:00/"
+
+static struct pci_addr at(const char *text)
+{
+	struct pci_addr addr;
+
+	assert_int_equal(pci_addr_parse(text, &addr), 0);
+	return addr;
+}
+
+static int setup(void **state)
+{
+	*state = fake_new_lab();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_free(*state);
+	return 0;
+}
+
+static int bind_one(struct fake *f, const char *addr, const char *driver, bool force,
+		    struct err *err)
+{
+	struct pci_addr a = at(addr);
+
+	return func_bind(&f->host, &a, 1, driver, force, NULL, err);
+}
+
+static void expect_driver(struct fake *f, const char *addr, const char *driver,
+			  const char *override)
+{
+	struct pci_addr a = at(addr);
+	struct func_info info;
+
+	assert_int_equal(func_read(&f->host, &a, &info, NULL), 0);
+	assert_string_equal(info.driver, driver);
+	assert_string_equal(info.driver_override, override);
+}
+
+static void test_round_trip(void **state)
+{
+	struct pci_addr a = at(IGB);
+	struct fake *f = *state;
+	char *before = fake_snapshot(f), *after;
+	struct bind_report report;
+
+	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(report.writes, 3);
+	assert_string_equal(report.from, "igb");
+	assert_string_equal(report.to, "vfio-pci");
+	expect_driver(f, IGB, "vfio-pci", "vfio-pci");
+	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(report.writes, 0);
+
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(report.writes, 3);
+	expect_driver(f, IGB, "igb", "");
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(report.writes, 0);
+
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(report.writes, 1);
+	expect_driver(f, IGB, "", "");
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(report.writes, 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, "igb", false, &report, NULL), 0);
+	assert_int_equal(report.writes, 2);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(report.writes, 1);
+	fake_netdev(f, IGB, "eth0", 0, NULL); /* the fake makes none for a PF's driver */
+	fake_remove(f, "sys/class/net/eth0");
+	fake_link(f, "../../devices/pci0000:00/" IGB "/net/eth0", "sys/class/net/eth0");
+	after = fake_snapshot(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+}
+
+static void test_driver_names(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "../igb", "a/b", "a b", "a\n", "\x80" };
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(bind_one(f, IGB, bad[i], true, &err), -EINVAL);
+	assert_int_equal(bind_one(f, IGB, "mlx5_vfio_pci", false, &err), -ENOENT);
+	assert_string_equal(err.msg,
+			    "driver mlx5_vfio_pci is not loaded; run: modprobe mlx5_vfio_pci");
+	assert_int_equal(bind_one(f, "0000:09:00.0", "vfio-pci", false, &err), -ENODEV);
+	assert_string_equal(err.msg, "0000:09:00.0: no such PCI function");
+	assert_int_equal(f->host.writes, 0);
+}
+
+static const struct {
+	int code;
+	const char *text;
+} answers[] = {
+	{ -EBUSY, "the kernel answered EBUSY" },
+	{ -ENODEV, "the driver does not take this device" },
+	{ -EPERM, "list of refused devices" },
+	{ -EINVAL, "the kernel answered EINVAL" },
+	{ -EIO, "see: dmesg" },
+	{ -ENOMEM, "ENOMEM" },
+};
+
+static void test_refused_by_driver(void **state)
+{
+	char *before, *after;
+	struct err err = { .code = 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		struct fake *f = fake_new_lab();
+
+		/* An interface is gone and back after unbind and bind; that is the driver's doing. */
+		fake_remove(f, "sys/class/net/eth0");
+		fake_remove(f, SYS IGB "/net");
+		before = fake_snapshot(f);
+		strcpy(f->refuse, "vfio-pci");
+		f->refuse_code = answers[i].code;
+		assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), answers[i].code);
+		if (!strstr(err.msg, answers[i].text))
+			print_message("%s\n", err.msg);
+		assert_non_null(strstr(err.msg, answers[i].text));
+		after = fake_snapshot(f);
+		assert_string_equal(before, after);
+		free(before);
+		free(after);
+		fake_free(f);
+	}
+}
+
+static void test_no_iommu(void **state)
+{
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+
+	fake_remove(f, SYS IGB "/iommu_group");
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "it is in no IOMMU group"));
+	expect_driver(f, IGB, "igb", "");
+}
+
+static void test_link_does_not_appear(void **state)
+{
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+
+	f->probe_fails = true;
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EIO);
+	f->probe_fails = false;
+	/* The fake let the roll-back's probe fail as well, and the message says so. */
+	assert_int_equal(err.code, -EIO);
+	assert_non_null(strstr(err.msg, "and not all could be put back: " IGB
+					": cannot bring back the driver igb"));
+	expect_driver(f, IGB, "", "");
+}
+
+static void strip_netdevs(struct fake *f)
+{
+	fake_remove(f, "sys/class/net/eth0");
+	fake_remove(f, "sys/class/net/eth1");
+	fake_remove(f, "sys/class/net/eth2");
+	fake_remove(f, SYS IGB "/net");
+	fake_remove(f, SYS "0000:06:01.0/net");
+	fake_remove(f, SYS "0000:06:02.0/net");
+}
+
+/* A failure at every write in turn leaves the host as it was. */
+static unsigned long rollback(const char *const *names, size_t count, const char *driver,
+			      const char *first, bool autoprobe_off)
+{
+	struct pci_addr pf = at(IGB);
+	unsigned long k;
+	int ret = -1;
+
+	for (k = 1; ret; k++) {
+		struct fake *f = fake_new_lab();
+		struct pci_addr addrs[4];
+		char *before, *after;
+		size_t i;
+
+		strip_netdevs(f);
+		assert_int_equal(vf_create(&f->host, &pf, 2, "igbvf", false, NULL, NULL), 0);
+		if (autoprobe_off)
+			fake_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
+		for (i = 0; i < count; i++) {
+			addrs[i] = at(names[i]);
+			if (first)
+				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, true,
+							   NULL, NULL), 0);
+		}
+		before = fake_snapshot(f);
+		fake_fail(f, k, -EIO);
+		ret = func_bind(&f->host, addrs, count, driver, true, NULL, NULL);
+		after = fake_snapshot(f);
+		if (ret)
+			assert_string_equal(before, after);
+		else
+			assert_true(f->seen < k);
+		free(before);
+		free(after);
+		fake_free(f);
+	}
+	return k - 2;
+}
+
+static void test_rollback(void **state)
+{
+	static const char *const three[] = { "0000:06:01.0", VF0, "0000:06:02.0" };
+	static const char *const vf[] = { VF0 };
+
+	(void)state;
+	assert_int_equal(rollback(three, 3, "vfio-pci", NULL, false), 9);
+	assert_int_equal(rollback(three, 3, "none", NULL, false), 4);
+	assert_int_equal(rollback(three, 3, "default", "vfio-pci", false), 9);
+	assert_int_equal(rollback(three, 3, "pci-stub", "vfio-pci", false), 9);
+	assert_int_equal(rollback(three, 3, "none", "vfio-pci", false), 6);
+	assert_int_equal(rollback(vf, 1, "vfio-pci", NULL, true), 3);
+	assert_int_equal(rollback(vf, 1, "vfio-pci", "none", true), 2);
+}
+
+static void test_all_or_nothing(void **state)
+{
+	struct pci_addr addrs[] = { at("0000:06:01.0"), at("0000:06:02.0"), at(IGB) };
+	struct err err = { .code = 0 };
+	char *before, *after;
+	struct fake *f = *state;
+
+	strip_netdevs(f);
+	before = fake_snapshot(f);
+	fake_remove(f, SYS IGB "/iommu_group");
+	free(before);
+	before = fake_snapshot(f);
+	assert_int_equal(func_bind(&f->host, addrs, 3, "vfio-pci", false, NULL, &err), -EINVAL);
+	after = fake_snapshot(f);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	/* One in use: nothing is written. */
+	f->host.writes = 0;
+	fake_netdev(f, "0000:06:02.0", "eth2", 1, "192.0.2.7");
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EBUSY);
+	assert_string_equal(err.msg, "0000:06:02.0: eth2 is up with address 192.0.2.7; bring it down "
+				     "or use --force");
+	assert_int_equal(f->host.writes, 0);
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", true, NULL, &err), 0);
+	assert_int_equal(f->host.writes, 6);
+}
+
+static void test_pf_with_vfs(void **state)
+{
+	struct pci_addr pf = at(IGB);
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+
+	assert_int_equal(vf_create(&f->host, &pf, 3, "vfio-pci", false, NULL, &err), 0);
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EBUSY);
+	assert_string_equal(err.msg, IGB ": its 3 VFs would vanish with its driver igb; run: vfctl "
+					 "destroy " IGB ", or use --force");
+}
+
+static void test_interrupted(void **state)
+{
+	struct pci_addr addrs[] = { at("0000:06:01.0"), at("0000:06:02.0") };
+	volatile sig_atomic_t stop = 1;
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+
+	f->host.stop = &stop;
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EINTR);
+	assert_int_equal(f->host.writes, 0);
+}
+
+static void test_lock(void **state)
+{
+	struct pci_addr pf = at(IGB);
+	char path[HOST_PATH_MAX];
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+	struct func_lock lock;
+	int fd;
+
+	assert_int_equal(vf_create(&f->host, &pf, 1, "vfio-pci", false, NULL, NULL), 0);
+	assert_int_equal(host_path(path, f->host.run_root, IGB ".lock"), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(pwrite(fd, "pid 4711\n", 9, 0), 9);
+	/* A VF is locked through its PF. */
+	assert_int_equal(bind_one(f, VF0, "none", false, &err), -EBUSY);
+	assert_string_equal(err.msg, IGB ": another vfctl (pid 4711) is changing it; try again when "
+					 "that has ended");
+	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, &err), -EBUSY);
+	assert_int_equal(bind_one(f, "0000:06:01.0", "none", false, &err), 0);
+	close(fd);
+	assert_int_equal(func_lock(&f->host, &pf, &lock, &err), 0);
+	func_unlock(&lock);
+	assert_int_equal(bind_one(f, VF0, "none", false, &err), 0);
+	/* Nowhere to put locks: not root, no XDG_RUNTIME_DIR. */
+	f->host.run_root[0] = '\0';
+	assert_int_equal(bind_one(f, VF0, "vfio-pci", false, &err), -EACCES);
+	assert_string_equal(err.msg, IGB ": changing it needs root; run it with sudo");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_driver_names, setup, teardown),
+		cmocka_unit_test(test_refused_by_driver),
+		cmocka_unit_test_setup_teardown(test_no_iommu, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_link_does_not_appear, setup, teardown),
+		cmocka_unit_test(test_rollback),
+		cmocka_unit_test_setup_teardown(test_all_or_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pf_with_vfs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
