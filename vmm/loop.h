@@ -57,6 +57,9 @@ void loop_timer_del(struct loop_timer *timer);
  * is still queued at loop_free() is run there. Returns 0 or -ENOMEM. */
 int loop_post(struct loop *loop, loop_fn fn, void *opaque);
 
+/* Runs what was posted and not run yet, for an owner that takes the loop down. NULL is fine. */
+void loop_do_posted(struct loop *loop);
+
 /* Loop thread or before loop_run(). The hook must stay until loop_hook_del(). */
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_del(struct loop *loop, struct loop_hook *hook);

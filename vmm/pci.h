@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "bus.h"
 #include "dev.h"
 #include "irq.h"
@@ -38,6 +39,7 @@ struct pci_bar {
 	/* the root's, under root->lock */
 	bool want;
 	uint64_t want_addr;
+	uint64_t place; /* chosen by pci_root_place() */
 };
 
 enum pci_irq_mode { PCI_IRQ_NONE, PCI_IRQ_INTX, PCI_IRQ_MSI, PCI_IRQ_MSIX };
@@ -88,12 +90,14 @@ struct pci_dev {
 	uint8_t w1c[PCIE_CONFIG_SIZE];
 	struct pci_bar bars[PCI_BAR_COUNT];
 	uint8_t cap_next; /* where pci_cap_add() puts the next capability */
-	struct irq_line intx;
+	struct irq_line intx; /* made by pci_intx_line() */
 	bool intx_emulated;
+	bool intx_level; /* emulated: what the device wants */
 	enum pci_irq_mode irq_mode;
 	struct pci_msi msi;
 	struct pci_msix msix;
-	struct log_limit *limit;
+	uint8_t *saved; /* config as plugged and placed: what a reset goes back to */
+	struct log_limit limit;
 };
 
 struct pci_root {
@@ -139,6 +143,9 @@ uint8_t pci_cap_pcie(struct pci_dev *pdev);
 /* INTx. @emulated: the device calls pci_intx_set(). Otherwise it connects pdev->intx itself (VFIO)
  * in irq_mode(PCI_IRQ_INTX). Before the device is plugged (the pin number is written there). */
 void pci_intx_enable(struct pci_dev *pdev, bool emulated);
+/* Makes the descriptors of pdev->intx for the pin that the function sits on. For a device that
+ * connects it itself; once is enough. */
+int pci_intx_line(struct pci_dev *pdev, struct err *err);
 /* Emulated devices, device lock: the level that the device wants; COMMAND and STATUS are honoured. */
 void pci_intx_set(struct pci_dev *pdev, bool level);
 

@@ -17,6 +17,9 @@ struct err;
 struct kvm_run;
 struct vm;
 
+/* APIC ids beyond 254 want interrupt remapping in the guest. */
+#define VCPUS_MAX 254u
+
 /* How the boot processor starts. */
 enum vcpu_mode {
 	VCPU_REAL,   /* 16-bit, cs:ip = entry as a linear address below 1 MiB (tests) */
@@ -45,6 +48,8 @@ struct vcpu {
 
 /* Makes vm->vcpus (vm->config.cpus of them), with CPUID and MSRs set. */
 int vcpus_new(struct vm *vm, struct err *err);
+/* Ends the threads; the vCPUs and their counters stay. Called again by vcpus_free(). */
+void vcpus_join(struct vm *vm);
 void vcpus_free(struct vm *vm);
 
 /* Puts all vCPUs into the state after power-on: the first at @entry, the others waiting for

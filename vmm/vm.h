@@ -36,7 +36,9 @@ struct vm_config {
 	struct boot_spec boot; /* kernel NULL: the caller loads memory itself (tests) */
 };
 
-enum vm_request { VM_NOTHING, VM_RESET, VM_POWEROFF, VM_QUIT, VM_CRASH };
+/* In order of rank. A triple fault restarts the guest as hardware does, and becomes a crash when it
+ * happens three times within 10 s. */
+enum vm_request { VM_NOTHING, VM_RESET, VM_POWEROFF, VM_QUIT, VM_CRASH, VM_TRIPLE_FAULT };
 
 struct vm {
 	struct vm_config config;
@@ -57,8 +59,10 @@ struct vm {
 	unsigned int vcpu_count;
 	pthread_mutex_t run_lock; /* stop_wanted, standing, signalled by run_cond */
 	pthread_cond_t run_cond;
-	bool stop_wanted, quit_wanted;
+	atomic_bool stop_wanted;
+	bool quit_wanted;
 	unsigned int standing;
+	size_t run_size; /* of each vCPU's mapping */
 
 	/* The ring of collected port writes, on the first vCPU's mapping; drained under its lock. */
 	struct kvm_coalesced_mmio_ring *ring;
@@ -71,6 +75,8 @@ struct vm {
 	void *iommu;	 /* vfio/'s: the guest's IOMMU back end, one for the VM */
 	void (*iommu_free)(struct vm *vm);
 	uint64_t resets;
+	unsigned int triple_faults;
+	int64_t triple_fault_first; /* s, CLOCK_MONOTONIC */
 };
 
 /* Opens KVM, makes memory, interrupt chips, buses, PCI root and ACPI registers. @log and the

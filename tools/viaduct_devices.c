@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The one list of devices, and the order in which a role tries them. */
+#include "viaduct.h"
+
+#include "vfio/vfio_pci.h"
+#include "virtio/virtio_net.h"
+
+static const struct dev_class *const classes[] = {
+	&vfio_pci_class,
+	&virtio_net_class,
+	NULL,
+};
+
+static const char *const net_choices[] = { "vfio-pci", "virtio-net", NULL };
+
+static const struct dev_role roles[] = {
+	{ "net", net_choices, "a network card" },
+	{ NULL, NULL, NULL },
+};
+
+const struct dev_table viaduct_devices = { .classes = classes, .roles = roles };

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include "base/util.h"
+#include "emulated/uart16550.h"
+#include "viaduct.h"
+#include "vmm/chardev.h"
+
+/* What the program keeps beside the guest while it runs. */
+struct runner {
+	struct vm *vm;
+	struct chardev *serial;
+	int signal_fd;
+	struct loop_watch *watch;
+	unsigned int asked; /* how often the guest was asked to power off */
+};
+
+/* The first signal asks the guest, the second ends it. */
+static void on_signal(void *opaque, uint32_t events)
+{
+	struct runner *r = opaque;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(r->signal_fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (r->asked++) {
+		vm_request(r->vm, VM_QUIT, "signal %u", info.ssi_signo);
+		return;
+	}
+	log_line(&viaduct_log, LOG_INFO,
+		 "signal %u: the guest was asked to power off; send it again to end the guest now",
+		 info.ssi_signo);
+	vm_power_button(r->vm);
+}
+
+/* From here on signals are read from a descriptor, by the loop; threads inherit the mask. Before,
+ * they end the process, and the kernel takes everything back. */
+static int catch_signals(struct runner *r, struct err *err)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (r->signal_fd < 0)
+		return err_sys(err, -errno, "signalfd");
+	return loop_watch_add(r->vm->loop, r->signal_fd, EPOLLIN, NULL, on_signal, r, &r->watch,
+			      err);
+}
+
+static int set_up(struct runner *r, const struct run_options *opts, struct err *err)
+{
+	struct dev *dev;
+	unsigned int i;
+	int ret = vm_new(&r->vm, &opts->config, &viaduct_log, err);
+
+	for (i = 0; i < opts->device_count && !ret; i++)
+		ret = dev_create(r->vm, &viaduct_devices, opts->devices[i], false, &dev, err);
+	if (!ret)
+		viaduct_print_devices(r->vm, stderr, "");
+	if (!ret)
+		ret = catch_signals(r, err);
+	if (!ret)
+		ret = chardev_open(r->vm, opts->serial, &r->serial, err);
+	if (!ret && r->serial)
+		ret = uart_new(r->vm, r->serial, err);
+	if (!ret)
+		ret = vm_prepare(r->vm, err);
+	return ret;
+}
+
+int viaduct_run(const struct run_options *opts)
+{
+	struct runner r = { .signal_fd = -1 };
+	struct err err = { 0 };
+	int ret = set_up(&r, opts, &err);
+
+	if (!ret)
+		ret = vm_run(r.vm, &err);
+	loop_watch_del(r.watch);
+	fd_close(&r.signal_fd);
+	vm_free(r.vm);
+	chardev_close(r.serial);
+	if (ret)
+		fprintf(stderr, "viaduct: %s\n", err.msg);
+	return ret ? EXIT_FAILURE : 0;
+}

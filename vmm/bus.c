@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "bus.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "kvm_sys.h"
+#include "vm.h"
+
+#define BUS_PIO_SIZE 0x10000ull
+
+static uint64_t dev_range_read(struct range *range, uint64_t offset, unsigned int size)
+{
+	return range->dev->class->read(range->dev, range->index, offset, size);
+}
+
+static void dev_range_write(struct range *range, uint64_t offset, unsigned int size, uint64_t value)
+{
+	range->dev->class->write(range->dev, range->index, offset, size, value);
+}
+
+const struct range_ops dev_range_ops = { .read = dev_range_read, .write = dev_range_write };
+
+int bus_init(struct bus *bus, struct vm *vm)
+{
+	memset(bus, 0, sizeof(*bus));
+	bus->vm = vm;
+	pthread_mutex_init(&bus->lock, NULL);
+	return 0;
+}
+
+void bus_done(struct bus *bus)
+{
+	int i;
+
+	if (!bus->vm)
+		return;
+	for (i = 0; i < BUS_SPACES; i++)
+		free(bus->ranges[i]);
+	pthread_mutex_destroy(&bus->lock);
+	memset(bus, 0, sizeof(*bus));
+}
+
+/* Index of the first range that ends above @addr. */
+static unsigned int bus_search(const struct bus *bus, enum bus_space space, uint64_t addr)
+{
+	unsigned int lo = 0, hi = bus->count[space];
+
+	while (lo < hi) {
+		unsigned int mid = (lo + hi) / 2;
+		const struct range *r = bus->ranges[space][mid];
+
+		if (r->base + (r->size - 1) < addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool bus_overlaps_ram(const struct bus *bus, uint64_t base, uint64_t size)
+{
+	const struct mem *mem = &bus->vm->mem;
+	unsigned int i;
+
+	for (i = 0; i < mem->bank_count; i++)
+		if (span_overlaps(base, size, mem->banks[i].gpa, mem->banks[i].size))
+			return true;
+	return false;
+}
+
+static int bus_insert(struct bus *bus, struct range *range, enum bus_space space, uint64_t base,
+		      struct err *err)
+{
+	struct range **list = bus->ranges[space];
+	unsigned int at = bus_search(bus, space, base);
+
+	if (at < bus->count[space] && list[at]->base <= base + (range->size - 1))
+		return err_set(err, -EEXIST, "0x%llx: another range of %s is there",
+			       (unsigned long long)base, list[at]->dev->id);
+	if (bus->count[space] == bus->room[space]) {
+		unsigned int room = bus->room[space] ? bus->room[space] * 2 : 16;
+
+		list = realloc(list, room * sizeof(struct range *));
+		if (!list)
+			return err_sys(err, -ENOMEM, "bus");
+		bus->ranges[space] = list;
+		bus->room[space] = room;
+	}
+	memmove(&list[at + 1], &list[at], (bus->count[space] - at) * sizeof(struct range *));
+	list[at] = range;
+	bus->count[space]++;
+	range->mapped = true;
+	range->space = space;
+	range->base = base;
+	return 0;
+}
+
+static void bus_remove(struct bus *bus, struct range *range)
+{
+	struct range **list = bus->ranges[range->space];
+	unsigned int i, n = bus->count[range->space];
+
+	for (i = 0; i < n; i++) {
+		if (list[i] == range) {
+			memmove(&list[i], &list[i + 1], (n - i - 1) * sizeof(struct range *));
+			bus->count[range->space]--;
+			break;
+		}
+	}
+	range->mapped = false;
+}
+
+static int bus_event_set(struct bus *bus, struct range *range, struct range_event *ev, bool on)
+{
+	struct kvm_ioeventfd arg = {
+		.addr = range->base + ev->offset,
+		.len = ev->size,
+		.fd = ev->fd,
+		.datamatch = ev->match ? ev->value : 0,
+		.flags = (ev->match ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+			 (range->space == BUS_PIO ? KVM_IOEVENTFD_FLAG_PIO : 0) |
+			 (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+	int ret = bus->vm->fd < 0 ? 0 : kvm_ioctl(bus->vm->fd, KVM_IOEVENTFD, &arg);
+
+	if (!ret)
+		ev->live = on;
+	return ret;
+}
+
+void bus_events_off(struct bus *bus, struct range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->event_count; i++)
+		if (range->events[i].live)
+			bus_event_set(bus, range, &range->events[i], false);
+}
+
+int bus_events_on(struct bus *bus, struct range *range, struct err *err)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->event_count; i++) {
+		struct range_event *ev = &range->events[i];
+		int ret = ev->live ? 0 : bus_event_set(bus, range, ev, true);
+
+		if (ret) {
+			bus_events_off(bus, range);
+			return err_sys(err, ret, "doorbell at 0x%llx",
+				       (unsigned long long)(range->base + ev->offset));
+		}
+	}
+	return 0;
+}
+
+static void bus_coalesce(struct bus *bus, struct range *range, bool on)
+{
+	struct kvm_coalesced_mmio_zone zone = {
+		.addr = range->base,
+		.size = range->coalesce,
+		.pio = range->space == BUS_PIO,
+	};
+
+	/* Only an optimisation: a kernel without it takes an exit for each write. */
+	if (range->coalesce && bus->vm->fd >= 0)
+		kvm_ioctl(bus->vm->fd,
+			  on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &zone);
+}
+
+int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t base,
+	    struct err *err)
+{
+	uint64_t top = space == BUS_PIO ? BUS_PIO_SIZE : UINT64_MAX;
+	unsigned int i;
+	int ret;
+
+	if (!range->size || !span_within(base, range->size, top))
+		return err_set(err, -EINVAL, "0x%llx: outside of the address space",
+			       (unsigned long long)base);
+	if (space == BUS_MMIO && bus_overlaps_ram(bus, base, range->size))
+		return err_set(err, -EEXIST, "0x%llx: RAM is there", (unsigned long long)base);
+	pthread_mutex_lock(&bus->lock);
+	ret = bus_insert(bus, range, space, base, err);
+	pthread_mutex_unlock(&bus->lock);
+	if (ret)
+		return ret;
+	for (i = 0; i < range->part_count && !ret; i++)
+		ret = mem_part_map(&bus->vm->mem, &range->parts[i], base + range->parts[i].offset,
+				   err);
+	if (!ret)
+		ret = bus_events_on(bus, range, err);
+	if (ret) {
+		bus_unmap(bus, range);
+		return ret;
+	}
+	bus_coalesce(bus, range, true);
+	return 0;
+}
+
+void bus_unmap(struct bus *bus, struct range *range)
+{
+	unsigned int i;
+
+	if (!range->mapped)
+		return;
+	bus_coalesce(bus, range, false);
+	bus_events_off(bus, range);
+	for (i = 0; i < range->part_count; i++)
+		mem_part_unmap(&bus->vm->mem, &range->parts[i]);
+	pthread_mutex_lock(&bus->lock);
+	bus_remove(bus, range);
+	pthread_mutex_unlock(&bus->lock);
+}
+
+/* The range at @addr with a reference to its device, or NULL. *@ret_offset is valid then. */
+static struct range *bus_lookup(struct bus *bus, enum bus_space space, uint64_t addr,
+				struct dev **ret_dev, uint64_t *ret_offset)
+{
+	struct range *range = NULL;
+	unsigned int at;
+
+	pthread_mutex_lock(&bus->lock);
+	at = bus_search(bus, space, addr);
+	if (at < bus->count[space] && bus->ranges[space][at]->base <= addr) {
+		range = bus->ranges[space][at];
+		*ret_dev = range->dev;
+		*ret_offset = addr - range->base;
+		dev_get(range->dev);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return range;
+}
+
+/* The largest aligned power of two at @addr that is at most @len. */
+static unsigned int bus_piece(uint64_t addr, unsigned int len)
+{
+	unsigned int size = 8;
+
+	while (size > len || (addr & (size - 1)))
+		size >>= 1;
+	return size;
+}
+
+static void bus_call(struct range *range, uint64_t offset, void *data, unsigned int size,
+		     bool write)
+{
+	uint64_t value = 0;
+
+	if (write) {
+		memcpy(&value, data, size);
+		range->ops->write(range, offset, size, le64toh(value));
+	} else {
+		value = htole64(range->ops->read(range, offset, size));
+		memcpy(data, &value, size);
+	}
+}
+
+void bus_access(struct bus *bus, enum bus_space space, uint64_t addr, void *data, unsigned int len,
+		bool write)
+{
+	uint8_t *p = data;
+
+	while (len) {
+		unsigned int size = bus_piece(addr, len);
+		struct dev *dev = NULL;
+		uint64_t offset = 0;
+		struct range *range = bus_lookup(bus, space, addr, &dev, &offset);
+
+		if (!range && !write)
+			memset(p, 0xff, size);
+		if (range) {
+			/* A range of odd size: what sticks out is given byte by byte. */
+			if (!span_within(offset, size, range->size))
+				size = 1;
+			pthread_mutex_lock(&dev->lock);
+			bus_call(range, offset, p, size, write);
+			pthread_mutex_unlock(&dev->lock);
+			dev_put(dev);
+		}
+		addr += size;
+		p += size;
+		len -= size;
+	}
+}
