@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A PCI function of the host as a device of the guest.
+ *
+ * Data and interrupts pass this process by: BARs are memory slots, DMA goes through the IOMMU, an
+ * interrupt is an eventfd from VFIO to KVM. What is left here is config space, the pages that hold
+ * the MSI-X table, and how it starts, resets and ends.
+ *
+ * The kernel resets the function when it is opened and when it is closed; a further reset is done
+ * for a guest's reboot alone.
+ */
+#include "vfio_pci.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "vfio_pci_priv.h"
+#include "vmm/vm.h"
+
+static struct vfio_pci *from_dev(struct dev *dev)
+{
+	return to_vfio_pci(to_pci(dev));
+}
+
+static int vfio_pci_probe(struct dev *dev, struct err *err)
+{
+	struct vfio_pci *vp = from_dev(dev);
+	int ret;
+
+	vp->idev.fd = -1;
+	ret = vfio_pci_find(vp, err);
+	if (!ret)
+		ret = vfio_pci_find_nodes(vp, err);
+	if (!ret)
+		ret = vfio_pci_find_bars(vp, err);
+	return ret;
+}
+
+/* What has to be asked of the opened function before the guest may see it. */
+static int vfio_pci_setup(struct vfio_pci *vp, struct err *err)
+{
+	int ret;
+
+	ret = vfio_dev_init(&vp->vdev, &vfio_dev_kernel, vp->idev.fd, err);
+	if (!ret)
+		ret = vfio_region_get(&vp->vdev, VFIO_PCI_CONFIG_REGION_INDEX, &vp->config_region,
+				      err);
+	if (!ret)
+		ret = vfio_pci_config_init(vp, err);
+	if (!ret)
+		ret = vfio_pci_irqs_init(vp, err);
+	if (ret)
+		return ret;
+	vfio_pci_caps_msix(vp);
+	ret = vfio_pci_bars_init(vp, err);
+	if (ret)
+		return ret;
+	vfio_pci_caps_init(vp);
+	ret = vfio_pci_command_quiet(vp);
+	return ret ? err_sys(err, ret, "switching its BARs on") : 0;
+}
+
+static int vfio_pci_realize(struct dev *dev, struct err *err)
+{
+	struct vfio_pci *vp = from_dev(dev);
+	int ret;
+
+	vp->idev.fd = -1;
+	ret = vfio_pci_find(vp, err);
+	if (!ret)
+		ret = iommu_attach(dev->vm, &iommu_type1, &vp->idev, err);
+	if (ret)
+		return ret;
+	ret = vfio_pci_setup(vp, err);
+	if (!ret)
+		ret = pci_dev_plug(&vp->pdev, err);
+	if (ret)
+		err_prefix(err, "%s", vp->idev.name);
+	return ret;
+}
+
+static void vfio_pci_quiesce(struct dev *dev)
+{
+	struct vfio_pci *vp = from_dev(dev);
+
+	vp->irq.hold = true;
+	vfio_pci_irq_off(vp);
+	vfio_pci_command_quiet(vp);
+}
+
+static void vfio_pci_destroy(struct dev *dev)
+{
+	struct vfio_pci *vp = from_dev(dev);
+
+	vp->irq.hold = true;
+	vfio_pci_irq_off(vp);
+	pci_dev_unplug(&vp->pdev);
+	vfio_pci_bars_done(vp);
+	vfio_region_done(&vp->config_region);
+	iommu_detach(dev->vm, &vp->idev);
+}
+
+static void vfio_pci_reset(struct dev *dev)
+{
+	struct vfio_pci *vp = from_dev(dev);
+	const struct log *log = dev->vm->log;
+	int ret = -EOPNOTSUPP;
+
+	vp->irq.hold = true;
+	vfio_pci_irq_off(vp);
+	vfio_pci_command_quiet(vp);
+	pci_dev_reset(&vp->pdev);
+	vfio_pci_power_on(vp);
+	if (vp->vdev.flags & VFIO_DEVICE_FLAGS_RESET)
+		ret = vp->vdev.ops->reset(&vp->vdev);
+	if (ret)
+		log_line(log, LOG_WARN,
+			 "%s: %s: not reset (%s): the guest finds it as the last one left it",
+			 dev->id, vp->idev.name,
+			 ret == -EOPNOTSUPP ? "it has no reset of its own" : strerror(-ret));
+	if (!vfio_pci_answers(vp))
+		log_line(log, LOG_ERROR, "%s: %s: answers nothing but ones after the reset", dev->id,
+			 vp->idev.name);
+	vp->irq.hold = false;
+	vfio_pci_irq_apply(vp);
+}
+
+static void vfio_pci_describe(struct dev *dev, char *buf, size_t size)
+{
+	const struct vfio_pci *vp = from_dev(dev);
+
+	snprintf(buf, size, "%s, group %d", vp->idev.name, vp->idev.group);
+}
+
+static const struct pci_ops vfio_pci_ops = {
+	.config_read = vfio_pci_config_read,
+	.config_written = vfio_pci_config_written,
+	.irq_mode = vfio_pci_irq_mode,
+	.vector_use = vfio_pci_vector_use,
+};
+
+static const struct opt_field vfio_pci_options[] = {
+	{ .name = "host",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, host_name),
+	  .required = true,
+	  .help = "the host's function: 0000:01:10.0, eth0, PF/vfN or PF/any" },
+	OPT_END,
+};
+
+const struct dev_class vfio_pci_class = {
+	.name = "vfio-pci",
+	.help = "a PCI function of the host, handed over by VFIO",
+	.size = sizeof(struct vfio_pci),
+	.options = vfio_pci_options,
+	.pci = &vfio_pci_ops,
+	.probe = vfio_pci_probe,
+	.realize = vfio_pci_realize,
+	.quiesce = vfio_pci_quiesce,
+	.destroy = vfio_pci_destroy,
+	.reset = vfio_pci_reset,
+	.read = vfio_pci_bar_read,
+	.write = vfio_pci_bar_write,
+	.describe = vfio_pci_describe,
+};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The device "vfio-pci": a PCI function of the host, handed to the guest. */
+#ifndef VIADUCT_VFIO_VFIO_PCI_H
+#define VIADUCT_VFIO_VFIO_PCI_H
+
+#include "vmm/dev.h"
+
+/*
+ * Option host=NAME: an address (0000:01:10.0), a network interface (eth0), the N-th VF of a PF
+ * (eth0/vf3) or any free one (eth0/any).
+ *
+ * -ENODEV, so that a role goes on: no such function or free VF, no IOMMU, not bound to a VFIO
+ * driver, group not viable or in use, no permission, no driver file, no interrupt remapping, a
+ * function that answers all ones. -EEXIST: given to this guest twice. -ENOMEM: guest memory cannot
+ * be pinned.
+ */
+extern const struct dev_class vfio_pci_class;
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Config space.
+ *
+ * Each bit has one owner. Bits in `own` are the VMM's: the guest reads them from pdev->config, and
+ * what it writes there ends there. All others are the hardware's (through the kernel's own
+ * virtualisation, drivers/vfio/pci/vfio_pci_config.c). An access that touches owned bits alone
+ * makes no system call; any other makes one, of the guest's own width.
+ *
+ * What never changes (ids, class, capability headers) is owned too, with the hardware's value.
+ * Function level reset and power states are the hardware's: the kernel sees the guest's write and
+ * does what has to be done round it.
+ */
+#include <errno.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "vfio_pci_priv.h"
+#include "vmm/vm.h"
+
+enum row_kind {
+	ROW_CONST, /* the hardware's value, read once */
+	ROW_ZERO,
+	ROW_CORE, /* vmm/pci writes and answers it */
+};
+
+/* PCI 3.0, 6.1: the header of a type 0 function. What is not here is the hardware's. */
+static const struct config_row {
+	uint8_t offset, size;
+	enum row_kind kind;
+} config_rows[] = {
+	{ PCI_VENDOR_ID, 4, ROW_CORE },
+	{ PCI_CLASS_REVISION, 4, ROW_CORE },
+	/* On the guest's bus each function is a device of its own. */
+	{ PCI_HEADER_TYPE, 1, ROW_ZERO },
+	{ PCI_BIST, 1, ROW_ZERO },
+	{ PCI_BASE_ADDRESS_0, 24, ROW_CORE },
+	{ PCI_CARDBUS_CIS, 4, ROW_CONST },
+	{ PCI_SUBSYSTEM_VENDOR_ID, 4, ROW_CORE },
+	{ PCI_ROM_ADDRESS, 4, ROW_ZERO },
+	{ PCI_CAPABILITY_LIST, 1, ROW_CORE },
+	{ PCI_CAPABILITY_LIST + 1, 7, ROW_ZERO },
+	{ PCI_INTERRUPT_LINE, 1, ROW_CORE },
+	{ PCI_INTERRUPT_PIN, 1, ROW_CORE },
+	{ PCI_MIN_GNT, 2, ROW_CONST },
+};
+
+/* Decoding is emulated: the hardware's stays on, and the guest's wish is where BARs are mapped. */
+#define COMMAND_OWN (PCI_COMMAND_IO | PCI_COMMAND_MEMORY)
+
+static void header_init(struct vfio_pci *vp)
+{
+	struct pci_dev *pdev = &vp->pdev;
+	unsigned int i;
+
+	pci_dev_init(pdev, get_le16(vp->hw + PCI_VENDOR_ID), get_le16(vp->hw + PCI_DEVICE_ID),
+		     get_le32(vp->hw + PCI_CLASS_REVISION),
+		     get_le16(vp->hw + PCI_SUBSYSTEM_VENDOR_ID),
+		     get_le16(vp->hw + PCI_SUBSYSTEM_ID),
+		     vp->config_region.size >= PCIE_CONFIG_SIZE ? PCIE_CONFIG_SIZE
+								: PCI_CONFIG_SIZE);
+	for (i = 0; i < ARRAY_SIZE(config_rows); i++) {
+		const struct config_row *row = &config_rows[i];
+
+		memset(vp->own + row->offset, 0xff, row->size);
+		if (row->kind == ROW_CONST)
+			memcpy(pdev->config + row->offset, vp->hw + row->offset, row->size);
+		if (row->kind == ROW_ZERO)
+			memset(pdev->config + row->offset, 0, row->size);
+		if (row->kind != ROW_CORE)
+			memset(pdev->wmask + row->offset, 0, row->size);
+	}
+	put_le16(vp->own + PCI_COMMAND, COMMAND_OWN);
+	put_le16(vp->own + PCI_STATUS, PCI_STATUS_CAP_LIST);
+}
+
+int vfio_pci_config_init(struct vfio_pci *vp, struct err *err)
+{
+	size_t size = MIN(vp->config_region.size, (uint64_t)PCIE_CONFIG_SIZE);
+	uint32_t id;
+	int ret;
+
+	if (size < PCI_CONFIG_SIZE)
+		return err_set(err, -EPROTO, "VFIO gives %zu bytes of config space", size);
+	if (size < PCIE_CONFIG_SIZE)
+		size = PCI_CONFIG_SIZE;
+	ret = vp->vdev.ops->read(&vp->vdev, &vp->config_region, 0, vp->hw, size);
+	if (ret)
+		return err_sys(err, ret, "reading config space");
+	id = get_le32(vp->hw + PCI_VENDOR_ID);
+	if (id == UINT32_MAX || !id)
+		return err_set(err, -ENODEV,
+			       "config space reads as all %s: the function does not answer; reset "
+			       "or power-cycle it", id ? "ones" : "zeros");
+	if (vp->hw[PCI_HEADER_TYPE] & 0x7f)
+		return err_set(err, -EINVAL, "this is a bridge, which no guest can be given");
+	header_init(vp);
+	return 0;
+}
+
+static uint16_t command_force(const struct vfio_pci *vp)
+{
+	uint16_t force = 0;
+	unsigned int i;
+
+	for (i = 0; i < PCI_BARS; i++) {
+		if (vp->pdev.bars[i].kind == PCI_BAR_IO)
+			force |= PCI_COMMAND_IO;
+		else if (vp->pdev.bars[i].kind != PCI_BAR_NONE)
+			force |= PCI_COMMAND_MEMORY;
+	}
+	return force;
+}
+
+int vfio_pci_command_quiet(struct vfio_pci *vp)
+{
+	uint16_t command = command_force(vp);
+
+	if (!vp->config_region.size)
+		return 0;
+	put_le16(vp->hw + PCI_COMMAND, command);
+	return vfio_region_write(&vp->vdev, &vp->config_region, PCI_COMMAND, 2, command);
+}
+
+void vfio_pci_power_on(struct vfio_pci *vp)
+{
+	uint64_t at = vp->pm_cap + (uint64_t)PCI_PM_CTRL, ctrl;
+
+	if (!vp->pm_cap || vfio_region_read(&vp->vdev, &vp->config_region, at, 2, &ctrl) ||
+	    !(ctrl & PCI_PM_CTRL_STATE_MASK))
+		return;
+	vfio_region_write(&vp->vdev, &vp->config_region, at, 2,
+			  ctrl & ~(uint64_t)(PCI_PM_CTRL_STATE_MASK | PCI_PM_CTRL_PME_STATUS));
+}
+
+bool vfio_pci_answers(struct vfio_pci *vp)
+{
+	uint64_t id;
+
+	return !vfio_region_read(&vp->vdev, &vp->config_region, PCI_VENDOR_ID, 4, &id) &&
+	       id != UINT32_MAX;
+}
+
+/* The bytes at @offset of one of the arrays as a number. */
+static uint32_t bytes_get(const uint8_t *bytes, unsigned int offset, unsigned int size)
+{
+	uint32_t value = 0;
+
+	memcpy(&value, bytes + offset, size);
+	return le32toh(value);
+}
+
+static bool owned(const struct vfio_pci *vp, unsigned int offset, unsigned int size)
+{
+	return bytes_get(vp->own, offset, size) == (uint32_t)all_ones(size);
+}
+
+static void config_failed(struct vfio_pci *vp, const char *what, unsigned int offset, int code)
+{
+	struct dev *dev = &vp->pdev.dev;
+
+	log_limited(dev->vm->log, &vp->pdev.limit, LOG_WARN, "%s: %s: config %s at 0x%x: %s", dev->id,
+		    vp->idev.name, what, offset, strerror(-code));
+}
+
+uint32_t vfio_pci_config_read(struct pci_dev *pdev, unsigned int offset, unsigned int size)
+{
+	struct vfio_pci *vp = to_vfio_pci(pdev);
+	uint32_t own = bytes_get(vp->own, offset, size);
+	uint64_t hw;
+	int ret;
+
+	if (owned(vp, offset, size))
+		return pci_config_plain_read(pdev, offset, size);
+	/* The owned bits of a function that is gone are gone too: all ones. */
+	ret = vfio_region_read(&vp->vdev, &vp->config_region, offset, size, &hw);
+	if (ret) {
+		config_failed(vp, "read", offset, ret);
+		return (uint32_t)all_ones(size);
+	}
+	return ((uint32_t)hw & ~own) | (pci_config_plain_read(pdev, offset, size) & own);
+}
+
+void vfio_pci_config_written(struct pci_dev *pdev, unsigned int offset, unsigned int size,
+			     uint32_t value)
+{
+	struct vfio_pci *vp = to_vfio_pci(pdev);
+	uint32_t own = bytes_get(vp->own, offset, size);
+	int ret;
+
+	if (owned(vp, offset, size))
+		return;
+	value = (value & ~own) | (bytes_get(vp->hw, offset, size) & own);
+	ret = vfio_region_write(&vp->vdev, &vp->config_region, offset, size, value);
+	if (ret)
+		config_failed(vp, "write", offset, ret);
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which host function the option means, and whether it can be had: sysfs and device nodes. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "sriov/func.h"
+#include "vfio_pci.h"
+#include "vfio_pci_priv.h"
+#include "vfio_sys.h"
+#include "vmm/vm.h"
+
+/* Flags of the sysfs attribute "resource" (Linux include/linux/ioport.h). */
+#define RES_IO 0x00000100u
+#define RES_MEM 0x00000200u
+#define RES_PREFETCH 0x00002000u
+#define RES_MEM_64 0x00100000u
+
+/* The device of this guest, made or planned, that has @addr already. */
+static const struct dev *holder_of(const struct vfio_pci *vp, const struct pci_addr *addr)
+{
+	struct dev *dev;
+
+	for (dev = vp->pdev.dev.vm->devs; dev; dev = dev->next) {
+		if (dev->class == &vfio_pci_class && dev != &vp->pdev.dev &&
+		    pci_addr_eq(&to_vfio_pci(to_pci(dev))->idev.addr, addr))
+			return dev;
+	}
+	return NULL;
+}
+
+static bool vf_usable(const struct vfio_pci *vp, const struct pci_addr *addr)
+{
+	char driver[HOST_NAME_MAX];
+
+	func_driver(&vp->host, addr, driver);
+	return !holder_of(vp, addr) && func_driver_is_vfio(driver) &&
+	       !func_group_check(&vp->host, addr, NULL);
+}
+
+/* PF/any found a VF that this guest's plan has given out before: the next one that is free. */
+static int find_other_vf(struct vfio_pci *vp, struct err *err)
+{
+	int len = (int)(strlen(vp->host_name) - strlen("/any"));
+	char name[HOST_NAME_MAX];
+	unsigned int i;
+
+	for (i = 0; i <= UINT16_MAX; i++) {
+		snprintf(name, sizeof(name), "%.*s/vf%u", len, vp->host_name, i);
+		if (func_resolve(&vp->host, name, &vp->idev.addr, NULL))
+			break;
+		if (vf_usable(vp, &vp->idev.addr))
+			return 0;
+	}
+	return err_set(err, -ENODEV, "no free VF of %.*s: this guest has all that were", len,
+		       vp->host_name);
+}
+
+static int find_addr(struct vfio_pci *vp, struct err *err)
+{
+	const char *slash = strchr(vp->host_name, '/');
+	const struct dev *holder;
+	int ret;
+
+	ret = func_resolve(&vp->host, vp->host_name, &vp->idev.addr, err);
+	if (ret)
+		return ret;
+	holder = holder_of(vp, &vp->idev.addr);
+	if (holder && slash && !strcmp(slash, "/any"))
+		return find_other_vf(vp, err);
+	pci_addr_str(&vp->idev.addr, vp->idev.name);
+	if (holder)
+		return err_set(err, -EEXIST, "%s: this guest has it already, as %s", vp->idev.name,
+			       holder->id);
+	return 0;
+}
+
+static int find_check(struct vfio_pci *vp, struct err *err)
+{
+	struct iommu_dev *idev = &vp->idev;
+	char driver[HOST_NAME_MAX];
+
+	idev->group = func_group(&vp->host, &idev->addr);
+	if (idev->group < 0)
+		return err_set(err, -ENODEV,
+			       "%s: the host has no IOMMU (no IOMMU group); boot it with "
+			       "intel_iommu=on or amd_iommu=on, and turn it on in the firmware",
+			       idev->name);
+	func_driver(&vp->host, &idev->addr, driver);
+	if (!func_driver_is_vfio(driver))
+		return err_set(err, -ENODEV, "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci",
+			       idev->name, *driver ? driver : "no driver", idev->name);
+	return func_group_check(&vp->host, &idev->addr, err);
+}
+
+int vfio_pci_find(struct vfio_pci *vp, struct err *err)
+{
+	int ret;
+
+	if (!vp->host_name)
+		return err_set(err, -EINVAL, "no host= given");
+	ret = host_init(&vp->host, vfio_sys_sysfs_root(), err);
+	if (ret)
+		return ret;
+	vp->idev.host = &vp->host;
+	ret = find_addr(vp, err);
+	if (ret)
+		return ret;
+	pci_addr_str(&vp->idev.addr, vp->idev.name);
+	return find_check(vp, err);
+}
+
+int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
+{
+	char group[32], path[HOST_PATH_MAX];
+	const char *nodes[] = { "vfio/vfio", group };
+	unsigned int i;
+	int ret;
+
+	/* Another function of that group is in this guest: the node is open already. */
+	if (iommu_has_group(vp->pdev.dev.vm, vp->idev.group))
+		return 0;
+	snprintf(group, sizeof(group), "vfio/%d", vp->idev.group);
+	for (i = 0; i < ARRAY_SIZE(nodes); i++) {
+		ret = host_path(path, vp->host.dev_root, "%s", nodes[i]);
+		if (!ret)
+			ret = vp->host.ops->node_try(&vp->host, path, 0);
+		if (ret)
+			return iommu_open_error(&vp->idev, ret, nodes[i], err);
+	}
+	return 0;
+}
+
+/* One line of "resource": start, end, flags. Returns how many BARs it takes. */
+static unsigned int plan_bar(struct vfio_pci *vp, unsigned int bar, const char *line)
+{
+	unsigned long long start, end, flags;
+	bool wide;
+
+	if (sscanf(line, "%llx %llx %llx", &start, &end, &flags) != 3 || end <= start)
+		return 1;
+	wide = flags & RES_MEM_64 && flags & RES_MEM && bar + 1 < PCI_BARS;
+	if (flags & RES_IO)
+		pci_bar_set(&vp->pdev, bar, PCI_BAR_IO, false, end - start + 1);
+	else if (flags & RES_MEM)
+		pci_bar_set(&vp->pdev, bar, wide ? PCI_BAR_MEM64 : PCI_BAR_MEM32,
+			    flags & RES_PREFETCH, end - start + 1);
+	return wide ? 2 : 1;
+}
+
+int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
+{
+	char text[4096], *line = text, *lines[PCI_BARS] = { NULL };
+	struct func_info info;
+	unsigned int i;
+	ssize_t n;
+	int ret;
+
+	ret = func_read(&vp->host, &vp->idev.addr, &info, err);
+	if (ret)
+		return ret;
+	pci_dev_init(&vp->pdev, info.vendor, info.device, info.class << 8 | info.revision,
+		     info.sub_vendor, info.sub_device, PCIE_CONFIG_SIZE);
+	n = host_read(&vp->host, text, sizeof(text), "bus/pci/devices/%s/resource", vp->idev.name);
+	if (n < 0)
+		return err_sys(err, (int)n, "%s: its BARs", vp->idev.name);
+	for (i = 0; i < PCI_BARS && line; i++) {
+		lines[i] = line;
+		line = strchr(line, '\n');
+		if (line)
+			line++;
+	}
+	for (i = 0; i < PCI_BARS && lines[i];)
+		i += plan_bar(vp, i, lines[i]);
+	return 0;
+}

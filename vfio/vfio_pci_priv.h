@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the device "vfio-pci" share.
+ *
+ * Locks: everything that is called after the function was plugged runs under its device lock.
+ */
+#ifndef VIADUCT_VFIO_VFIO_PCI_PRIV_H
+#define VIADUCT_VFIO_VFIO_PCI_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "iommu.h"
+#include "sriov/host.h"
+#include "vfio_dev.h"
+#include "vmm/pci.h"
+
+/* One BAR as the host has it. */
+struct vfio_pci_bar {
+	struct vfio_region region;
+	void *hva; /* reserved address space for the whole BAR, NULL: nothing is mapped */
+	size_t hva_size;
+};
+
+/* Where MSI-X lies, as its capability says. */
+struct vfio_pci_msix {
+	uint8_t cap; /* 0: none, or none that can be used */
+	unsigned int count;
+	unsigned int table_bar, pba_bar;
+	uint32_t table_offset, pba_offset;
+};
+
+/* Interrupts: what VFIO was told. What the guest wants is pdev.irq_mode and its vectors. */
+struct vfio_pci_irq {
+	enum pci_irq_mode mode;
+	uint32_t intx_count, msi_count, msix_count; /* what the host function has */
+	bool msix_noresize;			    /* VFIO_IRQ_INFO_NORESIZE */
+	unsigned int live; /* MSI, MSI-X: [0, live) are set up in VFIO */
+	bool hold;	   /* stay off, whatever the guest wants */
+};
+
+struct vfio_pci {
+	struct pci_dev pdev;
+	char *host_name; /* option host= */
+	struct host host;
+	struct iommu_dev idev;
+	struct vfio_dev vdev;
+	struct vfio_region config_region;
+	struct vfio_pci_bar bars[PCI_BARS];
+	/* The function's own config space, read once, and which of its bits the VMM answers: those
+	 * come from pdev.config and never reach the hardware. */
+	uint8_t hw[PCIE_CONFIG_SIZE];
+	uint8_t own[PCIE_CONFIG_SIZE];
+	uint8_t pm_cap; /* power management capability, 0: none */
+	struct vfio_pci_msix msix;
+	struct vfio_pci_irq irq;
+};
+
+static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
+{
+	return container_of(pdev, struct vfio_pci, pdev);
+}
+
+/* --- vfio_pci_find.c: which host function, and can it be had? --- */
+
+/* Fills host and idev (address, name, group) from the option and checks what sysfs says. Opens
+ * nothing. -ENODEV, -EEXIST, -EINVAL for a bad name, all with a message. */
+int vfio_pci_find(struct vfio_pci *vp, struct err *err);
+/* For a plan: can the nodes be opened, and what BARs are there (from sysfs). */
+int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err);
+int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err);
+
+/* --- vfio_pci_config.c: config space --- */
+
+/* Reads config space and sets up the header. -ENODEV when the function answers all ones. */
+int vfio_pci_config_init(struct vfio_pci *vp, struct err *err);
+/* Writes COMMAND so that memory and I/O decode as the BARs want, and nothing else is on: no bus
+ * master, so no DMA and no message. */
+int vfio_pci_command_quiet(struct vfio_pci *vp);
+/* Brings the function to D0 (PCI PM 1.2, 3.2.4). */
+void vfio_pci_power_on(struct vfio_pci *vp);
+/* True when the function answers config reads. */
+bool vfio_pci_answers(struct vfio_pci *vp);
+uint32_t vfio_pci_config_read(struct pci_dev *pdev, unsigned int offset, unsigned int size);
+void vfio_pci_config_written(struct pci_dev *pdev, unsigned int offset, unsigned int size,
+			     uint32_t value);
+
+/* --- vfio_pci_caps.c: the two capability lists --- */
+
+/* Decodes MSI-X before the BARs are cut round it. */
+void vfio_pci_caps_msix(struct vfio_pci *vp);
+/* Makes the lists as the guest sees them; BARs and interrupts are known. */
+void vfio_pci_caps_init(struct vfio_pci *vp);
+
+/* --- vfio_pci_bar.c --- */
+
+int vfio_pci_bars_init(struct vfio_pci *vp, struct err *err);
+/* After pci_dev_unplug(). Half-built is fine. */
+void vfio_pci_bars_done(struct vfio_pci *vp);
+uint64_t vfio_pci_bar_read(struct dev *dev, unsigned int bar, uint64_t offset, unsigned int size);
+void vfio_pci_bar_write(struct dev *dev, unsigned int bar, uint64_t offset, unsigned int size,
+			uint64_t value);
+
+/* --- vfio_pci_irq.c --- */
+
+/* Asks which interrupts the function has. */
+int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err);
+/* Sets up in VFIO what the guest wants. */
+void vfio_pci_irq_apply(struct vfio_pci *vp);
+/* All off in VFIO. */
+void vfio_pci_irq_off(struct vfio_pci *vp);
+void vfio_pci_irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode);
+void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
+
+#endif

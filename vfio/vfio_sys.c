@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio_sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+const char *vfio_sys_sysfs_root(void)
+{
+	return NULL;
+}
+
+int vfio_sys_open(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+void vfio_sys_close(int fd)
+{
+	close(fd);
+}
+
+int vfio_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, request, arg);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+int vfio_sys_ioctl_val(int fd, unsigned long request, unsigned long arg)
+{
+	int ret;
+
+	do {
+		ret = ioctl(fd, request, arg);
+	} while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : ret;
+}
+
+ssize_t vfio_sys_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	ssize_t n = pread(fd, buf, len, (off_t)offset);
+
+	return n < 0 ? -errno : n;
+}
+
+ssize_t vfio_sys_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
+{
+	ssize_t n = pwrite(fd, buf, len, (off_t)offset);
+
+	return n < 0 ? -errno : n;
+}
+
+void *vfio_sys_reserve(size_t size, size_t align)
+{
+	uint8_t *p, *at;
+	size_t whole;
+
+	if (__builtin_add_overflow(size, align, &whole))
+		return NULL;
+	p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	at = p + (align_up((uintptr_t)p, align) - (uintptr_t)p);
+	if (at > p)
+		munmap(p, (size_t)(at - p));
+	if (at + size < p + whole)
+		munmap(at + size, (size_t)(p + whole - (at + size)));
+	return at;
+}
+
+int vfio_sys_map(void *at, size_t size, int prot, int fd, uint64_t offset)
+{
+	void *p = mmap(at, size, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+void vfio_sys_unmap(void *at, size_t size)
+{
+	munmap(at, size);
+}
