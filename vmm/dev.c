@@ -13,7 +13,7 @@ static void dev_free(void *opaque)
 {
 	struct dev *dev = opaque;
 
-	if (dev->class->destroy)
+	if (dev->begun && dev->class->destroy)
 		dev->class->destroy(dev);
 	opt_free(dev->class->options, dev);
 	pthread_mutex_destroy(&dev->lock);
@@ -55,8 +55,10 @@ static void dev_link(struct dev *dev)
 
 int dev_add(struct dev *dev, struct err *err)
 {
-	int ret = dev->class->realize ? dev->class->realize(dev, err) : 0;
+	int ret;
 
+	dev->begun = true;
+	ret = dev->class->realize ? dev->class->realize(dev, err) : 0;
 	if (ret) {
 		dev_free(dev);
 		return ret;
@@ -210,6 +212,7 @@ static int dev_try(struct vm *vm, const struct dev_class *class, const char *id,
 		if (ret)
 			return ret;
 	} else {
+		dev->begun = !ret;
 		if (!ret && class->probe)
 			ret = class->probe(dev, err);
 		if (!ret && class->pci)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device is one const class and one struct. Life: dev_new() (options decoded) -> probe (can it be
- * had? takes nothing) -> realize -> ... -> quiesce -> destroy. destroy takes a half-built object;
- * when realize fails, destroy is called, nothing else.
+ * A device is one const class and one struct. Life: dev_new(), options decoded -> realize -> ... ->
+ * quiesce -> destroy; in a plan probe takes the place of realize. destroy takes a half-built
+ * object: when probe or realize fails, destroy is called, nothing else.
  *
  * Locks: every callback but realize, probe and destroy runs with dev->lock held by the dispatcher
  * (bus, loop, reset). realize, probe, quiesce, destroy and reset run on the loop thread.
@@ -55,6 +55,7 @@ struct dev {
 	char *id;
 	pthread_mutex_t lock;
 	atomic_int refs;
+	bool begun; /* probe or realize was entered: from then on destroy is owed */
 	bool realized;
 	struct dev *next; /* vm->devs, in order of creation */
 };
