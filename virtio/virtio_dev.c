@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "virtio_dev.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "base/err.h"
+#include "base/io.h"
+#include "base/util.h"
+#include "vmm/loop.h"
+#include "vmm/vm.h"
+
+#define FEATURES_CORE                                                                              \
+	(BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC) |                          \
+	 BIT64(VIRTIO_RING_F_EVENT_IDX))
+
+#define STATUS_DRIVER                                                                              \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
+	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
+
+int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virtio_ops *ops,
+		    const struct virtio_transport_ops *transport, const uint16_t *queue_sizes,
+		    unsigned int queue_count)
+{
+	unsigned int i;
+
+	*vdev = (struct virtio_dev){ .dev = dev, .ops = ops, .transport = transport };
+	vdev->offered = FEATURES_CORE | ops->features;
+	vdev->queues = calloc(queue_count, sizeof(*vdev->queues));
+	if (!vdev->queues)
+		return -ENOMEM;
+	vdev->queue_count = queue_count;
+	for (i = 0; i < queue_count; i++) {
+		struct virtq *vq = &vdev->queues[i];
+
+		vq->vdev = vdev;
+		vq->index = i;
+		vq->size_max = queue_sizes[i];
+		vq->kick_fd = -1;
+		virtq_reset(vq);
+	}
+	return 0;
+}
+
+void virtio_dev_done(struct virtio_dev *vdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < vdev->queue_count; i++) {
+		loop_watch_del(vdev->queues[i].kick_watch);
+		fd_close(&vdev->queues[i].kick_fd);
+	}
+	free(vdev->queues);
+	vdev->queues = NULL;
+	vdev->queue_count = 0;
+}
+
+bool virtio_dev_running(const struct virtio_dev *vdev)
+{
+	return vdev->status & VIRTIO_CONFIG_S_DRIVER_OK && vdev->transport->dma(vdev);
+}
+
+/* Features. */
+
+uint32_t virtio_dev_features(const struct virtio_dev *vdev, uint32_t select)
+{
+	return select < 2 ? (uint32_t)(vdev->offered >> 32 * select) : 0;
+}
+
+uint32_t virtio_dev_acked(const struct virtio_dev *vdev, uint32_t select)
+{
+	return select < 2 ? (uint32_t)(vdev->acked >> 32 * select) : 0;
+}
+
+void virtio_dev_ack(struct virtio_dev *vdev, uint32_t select, uint32_t features)
+{
+	if (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return;
+	if (select > 1) {
+		vdev->acked_beyond |= features != 0;
+		return;
+	}
+	vdev->acked &= ~(0xffffffffull << 32 * select);
+	vdev->acked |= (uint64_t)features << 32 * select;
+}
+
+static bool features_good(struct virtio_dev *vdev)
+{
+	uint64_t extra = vdev->acked & ~vdev->offered;
+
+	if (!extra && !vdev->acked_beyond && virtio_has(vdev, VIRTIO_F_VERSION_1))
+		return true;
+	log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
+		    "%s: the driver's features are refused: 0x%llx, of which 0x%llx are not offered%s",
+		    vdev->dev->id, (unsigned long long)vdev->acked, (unsigned long long)extra,
+		    virtio_has(vdev, VIRTIO_F_VERSION_1) ? "" : ", without VERSION_1");
+	return false;
+}
+
+/* Status. */
+
+void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status)
+{
+	uint8_t add = status & STATUS_DRIVER & (uint8_t)~vdev->status;
+
+	if (!status) {
+		virtio_dev_reset(vdev);
+		return;
+	}
+	if (add & VIRTIO_CONFIG_S_FEATURES_OK && !features_good(vdev))
+		add &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	if (add & VIRTIO_CONFIG_S_DRIVER_OK &&
+	    !((vdev->status | add) & VIRTIO_CONFIG_S_FEATURES_OK))
+		add &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	vdev->status |= add;
+	if (!(add & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	vdev->transport->doorbells(vdev);
+	/* 2.1.2: the interrupt for an error before this had nobody to hear it. */
+	if (vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		vdev->transport->config_irq(vdev);
+}
+
+void virtio_dev_reset(struct virtio_dev *vdev)
+{
+	unsigned int i;
+
+	vdev->status = 0;
+	vdev->acked = 0;
+	vdev->acked_beyond = false;
+	for (i = 0; i < vdev->queue_count; i++)
+		virtq_reset(&vdev->queues[i]);
+	vdev->transport->doorbells(vdev);
+	vdev->ops->reset(vdev);
+}
+
+void virtio_dev_needs_reset(struct virtio_dev *vdev)
+{
+	if (vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		vdev->transport->config_irq(vdev);
+}
+
+void virtio_dev_config_changed(struct virtio_dev *vdev)
+{
+	vdev->generation++;
+	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		vdev->transport->config_irq(vdev);
+}
+
+/* Queues. */
+
+/* Edge-triggered: the count in the eventfd is of no interest and is never read, so a kick costs
+ * one epoll_wait() and no more. */
+static void queue_kicked(void *opaque, uint32_t events)
+{
+	struct virtq *vq = opaque;
+
+	(void)events;
+	if (virtq_running(vq))
+		vq->vdev->ops->notify(vq->vdev, vq);
+}
+
+static int queue_doorbell(struct virtq *vq, struct err *err)
+{
+	struct dev *dev = vq->vdev->dev;
+	int fd, ret;
+
+	if (vq->kick_fd >= 0)
+		return 0;
+	fd = io_eventfd_new();
+	if (fd < 0)
+		return err_sys(err, fd, "doorbell");
+	ret = loop_watch_add(dev->vm->loop, fd, EPOLLIN | EPOLLET, &dev->lock, queue_kicked, vq,
+			     &vq->kick_watch, err);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	vq->kick_fd = fd;
+	return 0;
+}
+
+void virtio_queue_set_size(struct virtq *vq, uint16_t size)
+{
+	if (!vq->enabled && is_pow2(size) && size <= vq->size_max)
+		vq->size = size;
+}
+
+void virtio_queue_enable(struct virtq *vq)
+{
+	struct virtio_dev *vdev = vq->vdev;
+	struct err err = { 0 };
+
+	if (vq->enabled || !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return;
+	vq->format = &virtq_split;
+	vq->event_idx = virtio_has(vdev, VIRTIO_RING_F_EVENT_IDX);
+	vq->indirect = virtio_has(vdev, VIRTIO_RING_F_INDIRECT_DESC);
+	if (virtq_start(vq, &err) || queue_doorbell(vq, &err)) {
+		virtq_fail(vq, "it cannot be enabled: %s", err.msg);
+		return;
+	}
+	vq->enabled = true;
+	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		vdev->transport->doorbells(vdev);
+}
+
+void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue)
+{
+	if (queue < vdev->queue_count && virtq_running(&vdev->queues[queue]))
+		virtq_kick_again(&vdev->queues[queue]);
+}
+
+void virtio_dev_kick_all(struct virtio_dev *vdev)
+{
+	unsigned int i;
+
+	for (i = 0; i < vdev->queue_count; i++)
+		virtio_dev_kick(vdev, i);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtio device without its transport: status, features, queues (virtio 1.2 clauses 2.1 to 2.6
+ * and 3). The transport (virtio_pci.c) turns register accesses into these calls; the device
+ * (virtio_net.c) is a const struct virtio_ops.
+ *
+ * Everything but init and done runs with the device's lock held.
+ */
+#ifndef VIADUCT_VIRTIO_VIRTIO_DEV_H
+#define VIADUCT_VIRTIO_VIRTIO_DEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "vmm/dev.h"
+
+#include "virtq.h"
+
+struct err;
+struct virtio_dev;
+
+struct virtio_ops {
+	uint16_t type; /* device ID, clause 5 */
+	uint16_t config_size; /* of the device-specific configuration */
+	uint64_t features; /* offered beside VERSION_1 and the rings' own */
+	/* Fills or takes [offset, offset + len) of the configuration; within config_size, @len 1, 2
+	 * or 4. NULL write: nothing there can be written. */
+	void (*config_read)(struct virtio_dev *vdev, unsigned int offset, void *buf,
+			    unsigned int len);
+	void (*config_write)(struct virtio_dev *vdev, unsigned int offset, const void *buf,
+			     unsigned int len);
+	/* The guest kicked a running queue. Loop thread. Takes at most vq->size buffers, then
+	 * virtq_kick_again(). */
+	void (*notify)(struct virtio_dev *vdev, struct virtq *vq);
+	/* The driver reset the device: forget buffers that are in flight. The queues are stopped
+	 * already. Any thread. */
+	void (*reset)(struct virtio_dev *vdev);
+};
+
+struct virtio_transport_ops {
+	void (*queue_irq)(struct virtio_dev *vdev, unsigned int queue);
+	void (*config_irq)(struct virtio_dev *vdev);
+	/* Queues came into use, or all went out of use: connect the doorbells of the former. */
+	void (*doorbells)(struct virtio_dev *vdev);
+	/* May the device reach memory now (PCI: bus mastering)? */
+	bool (*dma)(const struct virtio_dev *vdev);
+};
+
+/* Embedded in the transport's struct. */
+struct virtio_dev {
+	struct dev *dev;
+	const struct virtio_ops *ops;
+	const struct virtio_transport_ops *transport;
+	uint8_t status;
+	uint8_t generation;
+	uint64_t offered, acked;
+	bool acked_beyond; /* the driver acked a feature above bit 63 */
+	struct virtq *queues;
+	unsigned int queue_count;
+	struct log_limit limit;
+};
+
+/* @queue_sizes[i] is what queue i offers: a power of two, at most VIRTQ_SIZE_MAX. 0 or -ENOMEM. */
+int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virtio_ops *ops,
+		    const struct virtio_transport_ops *transport, const uint16_t *queue_sizes,
+		    unsigned int queue_count);
+/* Loop thread. Half-built or zero-initialised is fine. */
+void virtio_dev_done(struct virtio_dev *vdev);
+
+/* Was bit @bit negotiated? */
+static inline bool virtio_has(const struct virtio_dev *vdev, unsigned int bit)
+{
+	return vdev->acked >> bit & 1;
+}
+
+/* DRIVER_OK, and memory within reach: may queues be served? A queue that broke is stopped by
+ * itself; the others go on until the driver, told by DEVICE_NEEDS_RESET, resets the device. */
+bool virtio_dev_running(const struct virtio_dev *vdev);
+
+/* 32 bits of the features offered, and of those the driver accepts (2.2). Beyond bit 63: 0. */
+uint32_t virtio_dev_features(const struct virtio_dev *vdev, uint32_t select);
+uint32_t virtio_dev_acked(const struct virtio_dev *vdev, uint32_t select);
+/* Ignored once FEATURES_OK is set. */
+void virtio_dev_ack(struct virtio_dev *vdev, uint32_t select, uint32_t features);
+
+/*
+ * The driver writes the status register (2.1, 3.1.1): 0 resets; bits can be added and never taken
+ * away; FEATURES_OK sticks when every feature accepted was offered and VERSION_1 is among them;
+ * DRIVER_OK sticks after FEATURES_OK.
+ */
+void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status);
+/* As status 0: also at a reset of the machine. */
+void virtio_dev_reset(struct virtio_dev *vdev);
+
+/* The driver writes the queue's size; ignored unless a power of two within the offer, and while
+ * the queue is enabled. */
+void virtio_queue_set_size(struct virtq *vq, uint16_t size);
+/* The driver enables the queue (4.1.4.3.2): ignored before FEATURES_OK and when it is enabled.
+ * Addresses that cannot be are a violation. */
+void virtio_queue_enable(struct virtq *vq);
+/* The driver kicks, by an access that the kernel did not take. Out of range is ignored. */
+void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue);
+/* Kicks every running queue: memory came within reach again. */
+void virtio_dev_kick_all(struct virtio_dev *vdev);
+
+/* Sets DEVICE_NEEDS_RESET and tells the driver if it is there (2.1.2). */
+void virtio_dev_needs_reset(struct virtio_dev *vdev);
+/* The device changed its configuration (2.5.3): new generation, interrupt. */
+void virtio_dev_config_changed(struct virtio_dev *vdev);
+
+#endif

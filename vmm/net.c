@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "net.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "iov.h"
+#include "vm.h"
+
+/* A name for `net=`, and the module that brings it. */
+struct net_row {
+	const char *name;
+	const char *module;
+};
+
+static const struct net_row net_rows[] = {
+	{ "user", "viaduct-slirp.so" },
+};
+
+static const struct net_row *net_row_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(net_rows); i++)
+		if (!strcmp(net_rows[i].name, name))
+			return &net_rows[i];
+	return NULL;
+}
+
+int net_check(const char *backend, struct err *err)
+{
+	size_t i;
+
+	if (net_row_find(backend))
+		return 0;
+	err_set(err, -EINVAL, "net=%s: there is no such network; there is:", backend);
+	for (i = 0; i < ARRAY_SIZE(net_rows); i++)
+		err_append(err, " %s", net_rows[i].name);
+	return -EINVAL;
+}
+
+/* Frames that wait for room. */
+
+static size_t fifo_record(size_t len)
+{
+	return sizeof(uint32_t) + align_up(len, sizeof(uint32_t));
+}
+
+static void fifo_put_bytes(struct net_fifo *fifo, size_t at, const void *bytes, size_t len)
+{
+	size_t first;
+
+	at %= NET_HELD_BYTES;
+	first = MIN(len, NET_HELD_BYTES - at);
+	memcpy(fifo->buf + at, bytes, first);
+	memcpy(fifo->buf, (const uint8_t *)bytes + first, len - first);
+}
+
+static bool fifo_put(struct net_fifo *fifo, const struct iovec *iov, unsigned int count)
+{
+	size_t len = iov_size(iov, count);
+	size_t at = fifo->head + fifo->used;
+	uint32_t word = (uint32_t)len;
+	unsigned int i;
+
+	if (fifo_record(len) > NET_HELD_BYTES - fifo->used)
+		return false;
+	fifo_put_bytes(fifo, at, &word, sizeof(word));
+	at += sizeof(word);
+	for (i = 0; i < count; i++) {
+		if (iov[i].iov_len)
+			fifo_put_bytes(fifo, at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	fifo->used += fifo_record(len);
+	return true;
+}
+
+/* The oldest frame, in one or two pieces; returns how many, 0 when there is none. */
+static unsigned int fifo_peek(const struct net_fifo *fifo, struct iovec iov[2], size_t *ret_len)
+{
+	uint32_t len;
+	size_t at, first;
+
+	if (!fifo->used)
+		return 0;
+	/* A length never wraps: records start at multiples of 4. */
+	memcpy(&len, fifo->buf + fifo->head, sizeof(len));
+	at = (fifo->head + sizeof(len)) % NET_HELD_BYTES;
+	first = MIN(len, NET_HELD_BYTES - at);
+	iov[0] = (struct iovec){ fifo->buf + at, first };
+	iov[1] = (struct iovec){ fifo->buf, len - first };
+	*ret_len = len;
+	return len > first ? 2 : 1;
+}
+
+static void fifo_drop_first(struct net_fifo *fifo, size_t len)
+{
+	fifo->head = (fifo->head + fifo_record(len)) % NET_HELD_BYTES;
+	fifo->used -= fifo_record(len);
+}
+
+/* What a back end calls. */
+
+static void net_rx_drop(struct net *net)
+{
+	net->rx_dropped++;
+	log_limited(net->vm->log, &net->limit, LOG_DEBUG,
+		    "%s: the guest does not take its frames: dropped", net->id);
+}
+
+static void net_deliver(struct net *net, const struct iovec *iov, unsigned int count)
+{
+	size_t len = iov_size(iov, count);
+
+	if (len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
+		net_rx_drop(net);
+		return;
+	}
+	if (!net->held.used && net->peer->receive(net->nic, iov, count))
+		return;
+	if (!fifo_put(&net->held, iov, count))
+		net_rx_drop(net);
+}
+
+static void net_deliver_end(struct net *net)
+{
+	net->peer->receive_end(net->nic);
+}
+
+static void net_send_ready(struct net *net)
+{
+	net->peer->send_ready(net->nic);
+}
+
+static const struct net_host net_host = {
+	.watch_add = loop_watch_add,
+	.watch_del = loop_watch_del,
+	.hook_add = loop_hook_add,
+	.hook_del = loop_hook_del,
+	.err_set = err_set,
+	.log_limited = log_limited,
+	.deliver = net_deliver,
+	.deliver_end = net_deliver_end,
+	.send_ready = net_send_ready,
+};
+
+/* Modules. */
+
+/* The directory of the running program, without its last slash. */
+static int net_program_dir(char *buf, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
+/* NODELETE: glib, which libslirp brings, keeps threads' data that must not lose its code. */
+static void *net_module_load(const char *dir, const char *file)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%s/%s", dir, file);
+
+	if (n < 0 || (size_t)n >= sizeof(path) || access(path, R_OK))
+		return NULL;
+	return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+static int net_module_open(struct net *net, const struct net_row *row,
+			   const struct net_backend_ops **ret_ops, struct err *err)
+{
+	const struct net_module *module;
+	char dir[PATH_MAX] = "";
+	const char *why;
+
+	dlerror();
+	if (!net_program_dir(dir, sizeof(dir)))
+		net->module = net_module_load(dir, row->module);
+	if (!net->module)
+		net->module = net_module_load(VIADUCT_MODULE_DIR, row->module);
+	if (!net->module) {
+		why = dlerror();
+		if (why)
+			return err_set(err, -ELIBBAD, "net=%s: cannot load its module: %s; "
+				       "is libslirp installed?", row->name, why);
+		return err_set(err, -ENOENT, "net=%s: its module %s is neither in %s nor in %s; "
+			       "install it there, or take the NIC off the configuration",
+			       row->name, row->module, dir, VIADUCT_MODULE_DIR);
+	}
+	module = dlsym(net->module, "viaduct_net_module");
+	if (!module || strcmp(module->version, VIADUCT_VERSION))
+		return err_set(err, -ELIBBAD, "net=%s: %s is of version %s, this program of %s; "
+			       "install both from one build", row->name, row->module,
+			       module ? module->version : "unknown", VIADUCT_VERSION);
+	*ret_ops = module->ops;
+	return 0;
+}
+
+/* The NIC's side. */
+
+int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
+	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+{
+	const struct net_backend_ops *ops = NULL;
+	int ret = net_check(backend, err);
+
+	if (ret)
+		return ret;
+	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
+	net->held.buf = malloc(NET_HELD_BYTES);
+	if (!net->held.buf)
+		return err_set(err, -ENOMEM, "net=%s: no memory", backend);
+	ret = net_module_open(net, net_row_find(backend), &ops, err);
+	if (!ret)
+		ret = ops->open(net, &net_host, &net->state, err);
+	if (ret) {
+		net_close(net);
+		return ret;
+	}
+	net->ops = ops;
+	return 0;
+}
+
+void net_close(struct net *net)
+{
+	if (net->ops)
+		net->ops->close(net->state);
+	net->ops = NULL;
+	net->state = NULL;
+	if (net->module)
+		dlclose(net->module);
+	net->module = NULL;
+	free(net->held.buf);
+	net->held = (struct net_fifo){ .buf = NULL };
+}
+
+bool net_send(struct net *net, const struct iovec *iov, unsigned int count)
+{
+	size_t len = iov_size(iov, count);
+
+	if (!net->ops || len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
+		net->tx_dropped++;
+		return true;
+	}
+	return net->ops->send(net->state, iov, count);
+}
+
+void net_ready(struct net *net)
+{
+	struct iovec iov[2];
+	unsigned int count;
+	size_t len;
+
+	for (;;) {
+		count = fifo_peek(&net->held, iov, &len);
+		if (!count || !net->peer->receive(net->nic, iov, count))
+			break;
+		fifo_drop_first(&net->held, len);
+	}
+	net->peer->receive_end(net->nic);
+}
+
+void net_drop_held(struct net *net)
+{
+	net->held.head = 0;
+	net->held.used = 0;
+}
+
+void net_mac_derive(const char *vm_name, const char *id, struct mac_addr *ret_mac)
+{
+	const char *parts[] = { vm_name ? vm_name : "", id };
+	uint64_t h = 0xcbf29ce484222325ull; /* FNV-1a, the terminating zeros included */
+	const char *p;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		p = parts[i];
+		do {
+			h = (h ^ (uint8_t)*p) * 0x100000001b3ull;
+		} while (*p++);
+	}
+	h ^= h >> 24 ^ h >> 48;
+	*ret_mac = (struct mac_addr){
+		.b = { 0x52, 0x54, 0x00, (uint8_t)(h >> 16), (uint8_t)(h >> 8), (uint8_t)h },
+		.set = true,
+	};
+}

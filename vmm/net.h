@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The cable between a NIC (virtio-net, an emulated chip) and what carries its frames on the host.
+ *
+ * A frame begins with the Ethernet header; there is no FCS. Everything here runs with the NIC's
+ * device lock held: the NIC calls net_send() from its callbacks, and a back end uses the lock for
+ * its watches and hooks. A back end may deliver from within its send(): a NIC must expect frames
+ * while it sends one.
+ *
+ * A NIC that has no room says so, and net.c keeps the frame and those that follow, up to
+ * NET_HELD_BYTES; what comes beyond is dropped and counted.
+ */
+#ifndef VIADUCT_VMM_NET_H
+#define VIADUCT_VMM_NET_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "loop.h"
+
+struct err;
+struct net;
+struct vm;
+
+#define NET_FRAME_MIN 14u	      /* an Ethernet header */
+#define NET_FRAME_MAX (65535u + 14u)  /* the largest IP packet behind it */
+#define NET_HELD_BYTES (256u * 1024u) /* touched only when something is held */
+
+/* The NIC's side. */
+struct net_peer_ops {
+	/* One frame for the guest, in at most two entries for frames that were held. True: taken,
+	 * or dropped for good (no driver, or it can never fit). False: no room now; the NIC calls
+	 * net_ready() when there is. Must not call net_send(). */
+	bool (*receive)(void *nic, const struct iovec *iov, unsigned int count);
+	/* A burst of receive() is over: time to interrupt the guest. */
+	void (*receive_end)(void *nic);
+	/* After net_send() returned false: the back end takes frames again. */
+	void (*send_ready)(void *nic);
+};
+
+/*
+ * What a back end may call. A table, because a module is loaded by programs that export no
+ * symbols (the unit tests, a stripped viaduct).
+ */
+struct net_host {
+	int (*watch_add)(struct loop *loop, int fd, uint32_t events, pthread_mutex_t *lock,
+			 loop_fd_fn fn, void *opaque, struct loop_watch **ret_watch,
+			 struct err *err);
+	void (*watch_del)(struct loop_watch *watch);
+	void (*hook_add)(struct loop *loop, struct loop_hook *hook);
+	void (*hook_del)(struct loop *loop, struct loop_hook *hook);
+	int (*err_set)(struct err *err, int code, const char *fmt, ...)
+		__attribute__((format(printf, 3, 4)));
+	void (*log_limited)(const struct log *log, struct log_limit *limit, enum log_level level,
+			    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	/* A frame for the guest: delivered, kept or dropped. */
+	void (*deliver)(struct net *net, const struct iovec *iov, unsigned int count);
+	/* The frames that were there are delivered. */
+	void (*deliver_end)(struct net *net);
+	/* send() returned false before, and takes frames again. */
+	void (*send_ready)(struct net *net);
+};
+
+struct net_backend_ops {
+	const char *name;
+	/* Loop thread, lock not held. On failure nothing is left. */
+	int (*open)(struct net *net, const struct net_host *host, void **ret_state,
+		    struct err *err);
+	/* Loop thread. No callback starts after this. */
+	void (*close)(void *state);
+	/* One frame of NET_FRAME_MIN..NET_FRAME_MAX bytes. The entries point into guest memory: the
+	 * guest may change it meanwhile, so it is read once. True: sent or dropped. False: the NIC
+	 * keeps it until send_ready(). Any thread. */
+	bool (*send)(void *state, const struct iovec *iov, unsigned int count);
+};
+
+/* The one symbol of a module, `viaduct_net_module`. */
+struct net_module {
+	const char *version; /* VIADUCT_VERSION: module and program must be of one build */
+	const struct net_backend_ops *ops;
+};
+
+/* A ring of bytes in which each frame is its length (4 bytes) and its bytes, padded to 4. */
+struct net_fifo {
+	uint8_t *buf; /* NET_HELD_BYTES */
+	size_t head, used;
+};
+
+/* Embedded in the NIC. Zero-initialised is closed. */
+struct net {
+	struct vm *vm;
+	const char *id; /* the NIC's, for messages */
+	pthread_mutex_t *lock;
+	const struct net_peer_ops *peer;
+	void *nic;
+	const struct net_backend_ops *ops; /* NULL: closed */
+	void *state;
+	void *module; /* dlopen() handle */
+	struct net_fifo held;
+	uint64_t rx_dropped, tx_dropped;
+	struct log_limit limit;
+};
+
+/* Is there a back end of this name? 0 or -EINVAL with the names that there are. For probe: takes
+ * nothing. */
+int net_check(const char *backend, struct err *err);
+
+/* Connects a NIC. @backend "user" is the user-mode network, a module that is looked for next to
+ * the running program and in the directory chosen at build time; that it is missing is an error of
+ * the configuration (-ENOENT), never -ENODEV. @id and @lock live as long as @net. Loop thread, lock
+ * not held. */
+int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
+	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
+/* Loop thread. A net that is closed or was never opened is fine. */
+void net_close(struct net *net);
+
+/* One frame from the guest. True: sent, or dropped (too short, too long, closed). False: the NIC
+ * keeps it until peer->send_ready(). NIC's lock held. */
+bool net_send(struct net *net, const struct iovec *iov, unsigned int count);
+/* The NIC has room again: what was kept is delivered now, ending with receive_end(). NIC's lock
+ * held. */
+void net_ready(struct net *net);
+/* Forgets what was kept: the NIC was reset. NIC's lock held. */
+void net_drop_held(struct net *net);
+
+/* An address for a NIC that was given none: 52:54:00 and 24 bits derived from the VM's name and the
+ * device's id, so it is the same at every start. */
+void net_mac_derive(const char *vm_name, const char *id, struct mac_addr *ret_mac);
+
+#endif
