@@ -267,7 +267,7 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 	int ret = 0;
 
 	for (i = 0; i < count; i++) {
-		if (host->stop && *host->stop)
+		if (host_stopped(host))
 			ret = err_set(err, -EINTR, "%s: interrupted", pci_addr_str(&addrs[i], a));
 		else
 			ret = func_bind_locked(host, &addrs[i], driver,

@@ -89,6 +89,10 @@ int func_vf_addr(const struct host *host, const struct pci_addr *pf, unsigned in
 /* The PF of the VF @vf. Returns 0, or -ENOENT when @vf is no VF. */
 int func_pf_addr(const struct host *host, const struct pci_addr *vf, struct pci_addr *ret);
 
+/* The function a device hangs below: the last component of the device's sysfs path that is a PCI
+ * address. Cuts @path to pieces. Returns 0 or -ENOENT. */
+int func_of_path(char *path, struct pci_addr *ret);
+
 /*
  * The members of @group, sorted by name, in an array on the heap that the caller frees with
  * free(). Returns 0, -ENODEV when there is no such group, or -ENOMEM.

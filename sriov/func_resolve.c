@@ -36,8 +36,7 @@ static void tally_add(struct tally *t, const char *reason, const char *name)
 	t->count[i]++;
 }
 
-/* The last component of a sysfs link that is a PCI address: the function a device hangs below. */
-static int last_pci_component(char *path, struct pci_addr *ret)
+int func_of_path(char *path, struct pci_addr *ret)
 {
 	char *slash = path + strlen(path);
 
@@ -70,7 +69,7 @@ static int resolve_netdev(const struct host *host, const char *name, struct pci_
 	if (n < 0)
 		return err_set(err, -ENODEV, "%s: no such PCI address or network interface", name);
 	target[n] = '\0';
-	if (last_pci_component(target, ret_addr))
+	if (func_of_path(target, ret_addr))
 		return err_set(err, -ENODEV, "%s: this interface belongs to no PCI function", name);
 	return 0;
 }

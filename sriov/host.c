@@ -251,6 +251,11 @@ int host_write(struct host *host, const char *text, const char *fmt, ...)
 	return ret;
 }
 
+bool host_stopped(const struct host *host)
+{
+	return host->stop && host->stop(host->report_opaque);
+}
+
 int host_name_ok(const char *name)
 {
 	size_t i;

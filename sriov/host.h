@@ -9,7 +9,7 @@
 #ifndef VIADUCT_SRIOV_HOST_H
 #define VIADUCT_SRIOV_HOST_H
 
-#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -42,12 +42,13 @@ struct host {
 	unsigned long writes;		/* sysfs writes tried so far */
 	unsigned int wait_ms;		/* how long VFs may take to appear; 60 s */
 	unsigned int lock_ms;		/* how long to wait for another vfctl; 10 s */
-	const volatile sig_atomic_t *stop; /* nonzero: undo and return -EINTR; may be NULL */
+	/* Asked between the steps of a change; true: undo it and return -EINTR. May be NULL. */
+	bool (*stop)(void *opaque);
 	/* Called after every VF that a long operation finished; may be NULL. */
 	void (*progress)(void *opaque, unsigned int done, unsigned int total);
 	/* Called after every sysfs write, with its result; may be NULL. */
 	void (*trace)(void *opaque, const char *path, const char *text, int result);
-	void *report_opaque;		/* handed to progress and trace */
+	void *report_opaque;		/* handed to stop, progress and trace */
 };
 
 /*
@@ -85,6 +86,9 @@ int host_has(const struct host *host, const char *fmt, ...) __attribute__((forma
  * below sysfs_root and counts it. Returns 0 or -errno. */
 int host_write(struct host *host, const char *text, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* True when the program wants the change that is under way to be undone. */
+bool host_stopped(const struct host *host);
 
 /* 1 when @name can be one component of a sysfs path: 1 to HOST_NAME_MAX - 1 printable characters,
  * no '/', not "." or "..". */

@@ -78,7 +78,7 @@ static int lock_wait(const struct host *host, int fd)
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -errno;
-		if (host->stop && *host->stop)
+		if (host_stopped(host))
 			return -EINTR;
 		if (waited >= host->lock_ms)
 			return -EBUSY;

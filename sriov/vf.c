@@ -135,7 +135,7 @@ static uint64_t now_ms(void)
 
 static int stopped(const struct txn *t, struct err *err)
 {
-	if (!t->host->stop || !*t->host->stop)
+	if (!host_stopped(t->host))
 		return 0;
 	return err_set(err, -EINTR, "%s: interrupted, all put back", t->a);
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -292,14 +291,19 @@ static void test_pf_with_vfs(void **state)
 					 "destroy " IGB ", or use --force");
 }
 
+static bool stop_now(void *opaque)
+{
+	(void)opaque;
+	return true;
+}
+
 static void test_interrupted(void **state)
 {
 	struct pci_addr addrs[] = { at("0000:06:01.0"), at("0000:06:02.0") };
-	volatile sig_atomic_t stop = 1;
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
-	f->host.stop = &stop;
+	f->host.stop = stop_now;
 	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EINTR);
 	assert_int_equal(f->host.writes, 0);
 }

@@ -283,7 +283,7 @@ static void test_too_late_vfs(void **state)
 }
 
 struct stopper {
-	volatile sig_atomic_t stop;
+	bool stop;
 	unsigned int at;
 };
 
@@ -293,7 +293,12 @@ static void stop_at(void *opaque, unsigned int done, unsigned int total)
 
 	assert_int_equal(total, 7);
 	if (done == s->at)
-		s->stop = 1;
+		s->stop = true;
+}
+
+static bool stop_asked(void *opaque)
+{
+	return ((struct stopper *)opaque)->stop;
 }
 
 static void test_interrupted(void **state)
@@ -303,7 +308,7 @@ static void test_interrupted(void **state)
 	struct fake *f = *state;
 	char *before = fake_snapshot(f), *after;
 
-	f->host.stop = &s.stop;
+	f->host.stop = stop_asked;
 	f->host.progress = stop_at;
 	f->host.report_opaque = &s;
 	assert_int_equal(create(f, 7, "vfio-pci", false, NULL, &err), -EINTR);

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inventory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/util.h"
+#include "func.h"
+
+/*
+ * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
+ * function costs seven: its folder is opened once, uevent has class, IDs and driver in one read,
+ * two links give group and PF, and all network interfaces are found in one pass over class/net.
+ */
+
+static ssize_t read_at(int dir, const char *name, char *buf, size_t size)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf, size - 1);
+	} while (n < 0 && errno == EINTR);
+	close(fd);
+	if (n < 0)
+		return -EIO;
+	buf[n] = '\0';
+	return n;
+}
+
+static long number_at(int dir, const char *name, long otherwise)
+{
+	char text[32], *end;
+	long v;
+
+	if (read_at(dir, name, text, sizeof(text)) <= 0)
+		return otherwise;
+	v = strtol(text, &end, 0);
+	return end == text || v < 0 ? otherwise : v;
+}
+
+/* The last component of a link, or NULL. */
+static const char *link_at(int dir, const char *name, char *buf, size_t size)
+{
+	ssize_t n = readlinkat(dir, name, buf, size - 1);
+	char *slash;
+
+	if (n <= 0)
+		return NULL;
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	return slash ? slash + 1 : buf;
+}
+
+static void parse_uevent(char *text, struct inventory_func *f)
+{
+	char *line, *end, *save = NULL;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (!strncmp(line, "DRIVER=", 7) && strlen(line + 7) < sizeof(f->driver)) {
+			memcpy(f->driver, line + 7, strlen(line + 7) + 1);
+		} else if (!strncmp(line, "PCI_CLASS=", 10)) {
+			f->class = (uint32_t)strtoul(line + 10, NULL, 16) & 0xffffff;
+		} else if (!strncmp(line, "PCI_ID=", 7)) {
+			f->vendor = (uint16_t)strtoul(line + 7, &end, 16);
+			f->device = (uint16_t)(*end == ':' ? strtoul(end + 1, NULL, 16) : 0);
+		}
+	}
+}
+
+static void read_ids(int dir, struct inventory_func *f)
+{
+	char text[1024], link[512];
+	const char *driver;
+
+	if (read_at(dir, "uevent", text, sizeof(text)) > 0)
+		parse_uevent(text, f);
+	if (f->vendor)
+		return;
+	f->vendor = (uint16_t)number_at(dir, "vendor", 0xffff);
+	f->device = (uint16_t)number_at(dir, "device", 0xffff);
+	f->class = (uint32_t)number_at(dir, "class", 0) & 0xffffff;
+	driver = link_at(dir, "driver", link, sizeof(link));
+	if (driver && strlen(driver) < sizeof(f->driver))
+		memcpy(f->driver, driver, strlen(driver) + 1);
+}
+
+static void read_func(int dir, struct inventory_func *f)
+{
+	const char *base;
+	char link[512];
+	long total;
+
+	read_ids(dir, f);
+	base = link_at(dir, "iommu_group", link, sizeof(link));
+	f->group = base ? (int)strtol(base, NULL, 10) : -1;
+	base = link_at(dir, "physfn", link, sizeof(link));
+	f->is_vf = base && !pci_addr_parse(base, &f->pf);
+	total = f->is_vf ? -1 : number_at(dir, "sriov_totalvfs", -1);
+	f->is_pf = total >= 0;
+	if (!f->is_pf)
+		return;
+	f->total_vfs = (unsigned int)total;
+	f->num_vfs = (unsigned int)number_at(dir, "sriov_numvfs", 0);
+}
+
+static int func_cmp(const void *a, const void *b)
+{
+	return pci_addr_cmp(&((const struct inventory_func *)a)->addr,
+			    &((const struct inventory_func *)b)->addr);
+}
+
+static int net_cmp(const void *a, const void *b)
+{
+	const struct inventory_net *x = a, *y = b;
+	int order = pci_addr_cmp(&x->addr, &y->addr);
+
+	return order ? order : strcmp(x->name, y->name);
+}
+
+/* One more zeroed element of @size bytes at the end of an array that doubles when it is full. */
+static void *append(void **array, size_t count, size_t size)
+{
+	void *grown;
+
+	if (!count || is_pow2(count)) {
+		grown = reallocarray(*array, count ? count * 2 : 1, size);
+		if (!grown)
+			return NULL;
+		*array = grown;
+	}
+	return memset((char *)*array + count * size, 0, size);
+}
+
+static int read_funcs(int bus, DIR *dir, struct inventory *inv)
+{
+	struct inventory_func *f;
+	struct pci_addr addr;
+	struct dirent *e;
+	int fd;
+
+	while ((e = readdir(dir))) {
+		if (pci_addr_parse(e->d_name, &addr))
+			continue;
+		fd = openat(bus, e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			continue; /* unplugged since readdir() */
+		f = append((void **)&inv->funcs, inv->func_count, sizeof(*f));
+		if (!f) {
+			close(fd);
+			return -ENOMEM;
+		}
+		inv->func_count++;
+		f->addr = addr;
+		read_func(fd, f);
+		close(fd);
+	}
+	return 0;
+}
+
+static int read_nets(const struct host *host, struct inventory *inv)
+{
+	char path[HOST_PATH_MAX], link[HOST_PATH_MAX];
+	struct inventory_net *net;
+	struct pci_addr addr;
+	struct dirent *e;
+	DIR *dir;
+	ssize_t n;
+	int ret = 0;
+
+	if (host_path(path, host->sysfs_root, "class/net"))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	while (dir && !ret && (e = readdir(dir))) {
+		n = readlinkat(dirfd(dir), e->d_name, link, sizeof(link) - 1);
+		if (n <= 0 || strlen(e->d_name) >= sizeof(net->name))
+			continue;
+		link[n] = '\0';
+		if (func_of_path(link, &addr))
+			continue;
+		net = append((void **)&inv->nets, inv->net_count, sizeof(*net));
+		if (!net) {
+			ret = -ENOMEM;
+			continue;
+		}
+		inv->net_count++;
+		net->addr = addr;
+		memcpy(net->name, e->d_name, strlen(e->d_name) + 1);
+	}
+	if (dir)
+		closedir(dir);
+	return ret;
+}
+
+/* Both arrays are sorted by address: one walk along both joins them. */
+static void join_nets(struct inventory *inv)
+{
+	struct inventory_func *f = inv->funcs, *end = f + inv->func_count;
+	size_t i = 0;
+
+	while (f < end && i < inv->net_count) {
+		int order = pci_addr_cmp(&f->addr, &inv->nets[i].addr);
+
+		if (order > 0) {
+			i++;
+		} else if (order < 0) {
+			f++;
+		} else {
+			if (!f->net_count++)
+				f->net_first = i;
+			i++;
+		}
+	}
+}
+
+int inventory_read(const struct host *host, struct inventory **ret_inv, struct err *err)
+{
+	struct inventory *inv = calloc(1, sizeof(*inv));
+	char path[HOST_PATH_MAX];
+	DIR *dir = NULL;
+	int ret;
+
+	if (!inv)
+		return err_sys(err, -ENOMEM, "cannot list the PCI functions");
+	ret = host_path(path, host->sysfs_root, "bus/pci/devices");
+	if (!ret) {
+		dir = opendir(path);
+		ret = dir ? read_funcs(dirfd(dir), dir, inv) : -errno;
+	}
+	if (!ret)
+		ret = read_nets(host, inv);
+	if (dir)
+		closedir(dir);
+	if (ret) {
+		inventory_free(inv);
+		if (ret == -ENOENT || ret == -ENOTDIR)
+			return err_set(err, -ENODEV, "%s: there is no PCI bus; in a container, "
+				       "mount the host's /sys and name it with --sysfs-root", path);
+		return err_sys(err, ret, "%s", path);
+	}
+	if (inv->func_count)
+		qsort(inv->funcs, inv->func_count, sizeof(*inv->funcs), func_cmp);
+	if (inv->net_count)
+		qsort(inv->nets, inv->net_count, sizeof(*inv->nets), net_cmp);
+	join_nets(inv);
+	*ret_inv = inv;
+	return 0;
+}
+
+void inventory_free(struct inventory *inv)
+{
+	if (!inv)
+		return;
+	free(inv->funcs);
+	free(inv->nets);
+	free(inv);
+}
