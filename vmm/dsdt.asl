@@ -132,8 +132,8 @@ DefinitionBlock ("", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 				}
 				Return (0x00)
 			}
-			// Linux takes an extended descriptor as it stands; the old IRQ() it would look
-			// up among the ISA overrides, of which there are none.
+			// Linux takes an extended descriptor as it stands; the old IRQ() it would
+			// look up among the ISA overrides, of which there are none.
 			Name (_CRS, ResourceTemplate ()
 			{
 				IO (Decode16, 0x03F8, 0x03F8, 0x00, 0x08)
@@ -170,8 +170,8 @@ DefinitionBlock ("", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 
 	Scope (\_SB.PCI0)
 	{
-		// Slot d, pin p: GSI 16 + (d + p) % 8 as in vmm/types.h. No source, so Linux programs
-		// level and active low; KVM ignores the polarity
+		// Slot d, pin p: GSI 16 + (d + p) % 8 as in vmm/types.h. No source, so Linux
+		// programs level and active low; KVM ignores the polarity
 		// (KVM_CAP_X86_IOAPIC_POLARITY_IGNORED, Linux 3.15).
 		Name (_PRT, Package ()
 		{
