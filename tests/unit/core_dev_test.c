@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Device life cycle and the fallback row, with classes that fail as they are told. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core_rig.h"
+
+struct toy {
+	struct dev dev;
+	char *host;
+	uint32_t level;
+	struct mac_addr mac;
+};
+
+/* What became of the toys: on the VM, through a shared log, for there is no other place. */
+struct toy_count {
+	int realized, destroyed, quiesced, probed;
+	int code;
+};
+
+static struct toy_count *toys(struct dev *dev)
+{
+	return dev->vm->log->opaque;
+}
+
+static int toy_realize(struct dev *dev, struct err *err)
+{
+	toys(dev)->realized++;
+	return toys(dev)->code ? err_set(err, toys(dev)->code, "no such toy") : 0;
+}
+
+static int toy_probe(struct dev *dev, struct err *err)
+{
+	toys(dev)->probed++;
+	return toys(dev)->code ? err_set(err, toys(dev)->code, "no such toy") : 0;
+}
+
+static int spare_realize(struct dev *dev, struct err *err)
+{
+	(void)err;
+	toys(dev)->realized++;
+	return 0;
+}
+
+static void toy_quiesce(struct dev *dev)
+{
+	toys(dev)->quiesced++;
+}
+
+static void toy_destroy(struct dev *dev)
+{
+	toys(dev)->destroyed++;
+}
+
+static const struct opt_field toy_options[] = {
+	{ .name = "host", .type = OPT_STR, .offset = offsetof(struct toy, host), .required = true,
+	  .help = "which" },
+	{ .name = "level", .type = OPT_U32, .offset = offsetof(struct toy, level), .min = 1,
+	  .max = 9, .help = "how much" },
+	OPT_END,
+};
+
+static const struct opt_field spare_options[] = {
+	{ .name = "mac", .type = OPT_MAC, .offset = offsetof(struct toy, mac), .help = "address" },
+	OPT_END,
+};
+
+static const struct dev_class toy_class = {
+	.name = "toy", .help = "a toy", .size = sizeof(struct toy), .options = toy_options,
+	.probe = toy_probe, .realize = toy_realize, .quiesce = toy_quiesce, .destroy = toy_destroy,
+};
+static const struct dev_class spare_class = {
+	.name = "spare", .help = "a spare", .size = sizeof(struct toy), .options = spare_options,
+	.realize = spare_realize, .quiesce = toy_quiesce, .destroy = toy_destroy,
+};
+static const struct dev_class *const classes[] = { &toy_class, &spare_class, NULL };
+static const char *const row[] = { "toy", "spare", NULL };
+static const struct dev_role roles[] = { { "play", row, "something" }, { NULL, NULL, NULL } };
+static const struct dev_table table = { .classes = classes, .roles = roles };
+
+struct rig {
+	struct toy_count count;
+	struct log log;
+	struct vm *vm;
+	struct dev *dev;
+	struct err err;
+};
+
+static void rig_open(struct rig *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->vm = rig_new(MIB);
+	r->log.opaque = &r->count;
+	r->vm->log = &r->log;
+}
+
+static int create(struct rig *r, const char *spec)
+{
+	err_clear(&r->err);
+	return dev_create(r->vm, &table, spec, false, &r->dev, &r->err);
+}
+
+static void rig_close(struct rig *r)
+{
+	rig_free(r->vm);
+	assert_int_equal(r->count.destroyed, r->count.realized + r->count.probed);
+}
+
+static void test_a_role_takes_the_first_that_can_be_had(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	assert_int_equal(create(&r, "play,host=a"), 0);
+	assert_string_equal(r.dev->class->name, "toy");
+	assert_string_equal(r.dev->id, "play0");
+	assert_null(r.vm->skips);
+	assert_int_equal(create(&r, "play,host=a,id=ball"), 0);
+	assert_string_equal(r.dev->id, "ball");
+	assert_int_equal(create(&r, "play,host=b"), 0);
+	assert_string_equal(r.dev->id, "play1");
+	rig_close(&r);
+}
+
+static void test_enodev_alone_moves_along_the_row(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.count.code = -ENODEV;
+	assert_int_equal(create(&r, "play,host=a,mac=52:54:00:00:00:01"), 0);
+	assert_string_equal(r.dev->class->name, "spare");
+	assert_true(((struct toy *)(void *)r.dev)->mac.set);
+	assert_string_equal(r.vm->skips->id, "play0");
+	assert_string_equal(r.vm->skips->class_name, "toy");
+	assert_string_equal(r.vm->skips->reason, "no such toy");
+	r.count.code = -ENOMEM;
+	assert_int_equal(create(&r, "play,host=a"), -ENOMEM);
+	assert_string_equal(r.err.msg, "play1: toy: no such toy");
+	rig_close(&r);
+}
+
+static void test_a_device_named_outright_never_falls_back(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.count.code = -ENODEV;
+	assert_int_equal(create(&r, "toy,host=a"), -ENODEV);
+	assert_string_equal(r.err.msg, "toy0: toy: no such toy");
+	assert_null(r.vm->skips);
+	rig_close(&r);
+}
+
+static void test_a_missing_required_option_is_passed_over_in_a_role(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	assert_int_equal(create(&r, "play"), 0);
+	assert_string_equal(r.dev->class->name, "spare");
+	assert_string_equal(r.vm->skips->reason, "no host= given");
+	assert_int_equal(create(&r, "toy"), -ENODEV);
+	rig_close(&r);
+}
+
+static void test_bad_options_are_refused_with_their_name(void **state)
+{
+	static const struct {
+		const char *spec, *word;
+	} bad[] = {
+		{ "ball", "not known" },
+		{ "", "not known" },
+		{ "toy,host=a,colour=red", "no option colour=" },
+		{ "play,host=a,colour=red", "no option colour=" },
+		{ "toy,host=a,level=0", "level=0" },
+		{ "toy,host=a,level=10", "1 to 9" },
+		{ "toy,host=a,level=x", "level=x" },
+		{ "toy,host=a,level=-1", "level=-1" },
+		{ "toy,host=a,host=b", "twice" },
+		{ "toy,=a", "no name" },
+		{ "spare,mac=01:00:00:00:00:01", "unicast" },
+		{ "spare,mac=00:00:00:00:00:00", "unicast" },
+		{ "spare,mac=52:54:00:00:00", "unicast" },
+		{ "spare,mac=52:54:00:00:00:+1", "unicast" },
+		{ "spare,id=", "device id" },
+	};
+	struct rig r;
+	size_t i;
+
+	(void)state;
+	rig_open(&r);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_true(create(&r, bad[i].spec) < 0);
+		if (!strstr(r.err.msg, bad[i].word))
+			fail_msg("%s: %s", bad[i].spec, r.err.msg);
+	}
+	assert_int_equal(create(&r, "spare,id=x"), 0);
+	assert_true(create(&r, "spare,id=x") < 0);
+	assert_non_null(strstr(r.err.msg, "twice"));
+	assert_int_equal(r.count.realized, 1);
+	rig_close(&r);
+}
+
+static void test_a_plan_probes_and_realizes_nothing(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.count.code = -ENODEV;
+	assert_int_equal(dev_create(r.vm, &table, "play,host=a", true, &r.dev, &r.err), 0);
+	assert_int_equal(r.count.realized, 0);
+	assert_int_equal(r.count.probed, 1);
+	assert_string_equal(r.vm->skips->reason, "no such toy");
+	/* spare has no probe, so it owes a destroy that nothing began */
+	r.count.probed++;
+	rig_close(&r);
+	assert_int_equal(r.count.quiesced, 0);
+}
+
+static void test_two_commas_are_one_in_a_value(void **state)
+{
+	struct opt_list list;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(opt_list_parse(&list, "a,b=c,,d,e", &err), 0);
+	assert_string_equal(list.head, "a");
+	assert_string_equal(opt_list_get(&list, "b"), "c,d");
+	assert_string_equal(opt_list_get(&list, "e"), "on");
+	opt_list_done(&list);
+}
+
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		uint64_t bytes;
+	} cases[] = {
+		{ "0", 0, 0 },	       { "512", 0, 512 },	  { "4k", 0, 4096 },
+		{ "3G", 0, 3 * GIB },  { "0x10", 0, 16 },	  { "", -EINVAL, 0 },
+		{ "G", -EINVAL, 0 },   { "-1", -EINVAL, 0 },	  { "1e3", -EINVAL, 0 },
+		{ "1GB", -EINVAL, 0 }, { "16777216T", -ERANGE, 0 }, { " 1", -EINVAL, 0 },
+		{ "99999999999999999999", -ERANGE, 0 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t bytes = 0;
+		int ret = opt_parse_size(cases[i].text, &bytes);
+
+		if (ret != cases[i].ret || (!ret && bytes != cases[i].bytes))
+			fail_msg("%s: %d %llu", cases[i].text, ret, (unsigned long long)bytes);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_role_takes_the_first_that_can_be_had),
+		cmocka_unit_test(test_enodev_alone_moves_along_the_row),
+		cmocka_unit_test(test_a_device_named_outright_never_falls_back),
+		cmocka_unit_test(test_a_missing_required_option_is_passed_over_in_a_role),
+		cmocka_unit_test(test_bad_options_are_refused_with_their_name),
+		cmocka_unit_test(test_a_plan_probes_and_realizes_nothing),
+		cmocka_unit_test(test_two_commas_are_one_in_a_value),
+		cmocka_unit_test(test_sizes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Guest memory: the four accessors, memory slots, and what the IOMMU is told. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "core_rig.h"
+
+static void test_accessors_check_the_whole_span(void **state)
+{
+	struct vm *vm = rig_new(4 * MIB);
+	struct mem *mem = &vm->mem;
+	uint8_t buf[16] = { 1, 2, 3 };
+	struct iovec iov[2];
+
+	(void)state;
+	assert_non_null(mem_ptr(mem, 0, 4 * MIB));
+	assert_non_null(mem_ptr(mem, 4 * MIB - 1, 1));
+	assert_null(mem_ptr(mem, 4 * MIB - 1, 2));
+	assert_null(mem_ptr(mem, 4 * MIB, 1));
+	assert_null(mem_ptr(mem, 0, 0));
+	assert_null(mem_ptr(mem, UINT64_MAX, 1));
+	assert_null(mem_ptr(mem, UINT64_MAX - 7, 16));
+	assert_null(mem_ptr(mem, 8, UINT64_MAX));
+	assert_int_equal(mem_write(mem, 4 * MIB - 16, buf, 16), 0);
+	assert_int_equal(mem_write(mem, 4 * MIB - 15, buf, 16), -EFAULT);
+	assert_int_equal(mem_read(mem, 4 * MIB - 16, buf + 8, 8), 0);
+	assert_int_equal(buf[9], 2);
+	assert_int_equal(mem_read(mem, UINT64_MAX, buf, 1), -EFAULT);
+	assert_int_equal(mem_read(mem, UINT64_MAX, buf, 0), 0);
+	assert_int_equal(mem_iov(mem, 100, 50, iov, 2), 1);
+	assert_int_equal(iov[0].iov_len, 50);
+	assert_int_equal(mem_iov(mem, 100, 0, iov, 2), 0);
+	assert_int_equal(mem_iov(mem, 100, 50, iov, 0), -E2BIG);
+	assert_int_equal(mem_iov(mem, 4 * MIB - 10, 50, iov, 2), -EFAULT);
+	assert_int_equal(mem_iov(mem, UINT64_MAX - 3, 8, iov, 2), -EFAULT);
+	rig_free(vm);
+}
+
+static void test_ram_beyond_the_hole_is_a_second_bank(void **state)
+{
+	struct vm *vm = rig_new(5 * GIB);
+	struct mem *mem = &vm->mem;
+
+	(void)state;
+	assert_int_equal(mem->bank_count, 2);
+	assert_int_equal(mem->banks[0].size, 3 * GIB);
+	assert_int_equal(mem->banks[1].gpa, 4 * GIB);
+	assert_int_equal(mem->banks[1].size, 2 * GIB);
+	assert_null(mem_ptr(mem, 3 * GIB - 1, 2));
+	assert_null(mem_ptr(mem, 3 * GIB, 1));
+	assert_null(mem_ptr(mem, 4 * GIB - 1, 1));
+	assert_non_null(mem_ptr(mem, 4 * GIB, 2 * GIB));
+	assert_null(mem_ptr(mem, 6 * GIB, 1));
+	assert_int_equal(fake_kvm_slots(), 2);
+	rig_free(vm);
+}
+
+static void test_every_failing_slot_leaves_nothing(void **state)
+{
+	unsigned int nth;
+
+	(void)state;
+	for (nth = 1; nth <= 2; nth++) {
+		struct vm vm = { .fd = FAKE_KVM_VM_FD, .kvm_fd = FAKE_KVM_FD };
+		struct err err = { 0 };
+		struct mem mem;
+
+		fake_kvm_reset();
+		fake_kvm_fail(KVM_SET_USER_MEMORY_REGION, nth, ENOMEM);
+		assert_int_equal(mem_init(&mem, &vm, 5 * GIB, &err), -ENOMEM);
+		assert_non_null(strstr(err.msg, "guest memory"));
+	}
+}
+
+/* What an IOMMU would hold. */
+struct iommu_log {
+	unsigned int maps, unmaps, live;
+	iova_t last;
+	int fail;
+};
+
+static int log_map(void *opaque, iova_t iova, uint64_t size, void *hva, bool ram, struct err *err)
+{
+	struct iommu_log *log = opaque;
+
+	(void)size;
+	(void)hva;
+	(void)ram;
+	log->maps++;
+	if (log->fail && --log->fail == 0)
+		return err_set(err, -ENOMEM, "full");
+	log->live++;
+	log->last = iova;
+	return 0;
+}
+
+static void log_unmap(void *opaque, iova_t iova, uint64_t size)
+{
+	struct iommu_log *log = opaque;
+
+	(void)iova;
+	(void)size;
+	log->unmaps++;
+	log->live--;
+}
+
+static void test_a_bar_stays_mapped_for_dma_while_its_decode_is_off(void **state)
+{
+	struct vm *vm = rig_new(4 * MIB);
+	struct iommu_log log = { 0 };
+	struct mem_listener l = { .map = log_map, .unmap = log_unmap, .opaque = &log };
+	struct mem_part part = { .size = 4096, .dma = true }, other = part;
+	struct err err = { 0 };
+
+	(void)state;
+	part.hva = other.hva = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_int_equal(mem_listener_add(&vm->mem, &l, &err), 0);
+	assert_int_equal(log.maps, 1);
+	assert_int_equal(mem_part_map(&vm->mem, &part, 0xc0000000, &err), 0);
+	mem_part_unmap(&vm->mem, &part);
+	assert_null(fake_kvm_slot(0xc0000000));
+	assert_int_equal(mem_part_map(&vm->mem, &part, 0xc0000000, &err), 0);
+	assert_non_null(fake_kvm_slot(0xc0000000));
+	assert_int_equal(log.maps, 2);
+	assert_int_equal(log.unmaps, 0);
+	/* It moves: the old mapping goes. */
+	mem_part_unmap(&vm->mem, &part);
+	assert_int_equal(mem_part_map(&vm->mem, &part, 0xc0010000, &err), 0);
+	assert_int_equal(log.unmaps, 1);
+	assert_int_equal(log.live, 2);
+	/* Another takes the addresses of one that is switched off. */
+	mem_part_unmap(&vm->mem, &part);
+	assert_int_equal(mem_part_map(&vm->mem, &other, 0xc0010000, &err), 0);
+	assert_int_equal(log.live, 2);
+	mem_part_forget(&vm->mem, &part);
+	mem_part_forget(&vm->mem, &other);
+	assert_int_equal(log.live, 1);
+	mem_listener_del(&vm->mem, &l);
+	assert_int_equal(log.live, 0);
+	munmap(part.hva, 4096);
+	rig_free(vm);
+}
+
+static void test_a_failing_dma_map_of_ram_takes_the_others_back(void **state)
+{
+	struct vm *vm = rig_new(5 * GIB);
+	struct iommu_log log = { .fail = 2 };
+	struct mem_listener l = { .map = log_map, .unmap = log_unmap, .opaque = &log };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(mem_listener_add(&vm->mem, &l, &err), -ENOMEM);
+	assert_int_equal(log.live, 0);
+	assert_null(vm->mem.listeners);
+	rig_free(vm);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_accessors_check_the_whole_span),
+		cmocka_unit_test(test_ram_beyond_the_hole_is_a_second_bank),
+		cmocka_unit_test(test_every_failing_slot_leaves_nothing),
+		cmocka_unit_test(test_a_bar_stays_mapped_for_dma_while_its_decode_is_off),
+		cmocka_unit_test(test_a_failing_dma_map_of_ram_takes_the_others_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fake_kvm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "vmm/kvm_sys.h"
+
+#define ROOM 4096
+
+static struct {
+	struct kvm_userspace_memory_region slots[ROOM];
+	struct kvm_irqfd irqfds[ROOM];
+	unsigned int irqfd_count;
+	struct kvm_ioeventfd doorbells[ROOM];
+	unsigned int doorbell_count;
+	struct kvm_irq_routing_entry routes[ROOM];
+	unsigned int route_count;
+	unsigned long requests[ROOM];
+	unsigned int request_count[ROOM];
+	unsigned int total;
+	unsigned long fail_request;
+	unsigned int fail_nth;
+	int fail_error;
+	int vfio_files;
+} kvm;
+
+void fake_kvm_reset(void)
+{
+	memset(&kvm, 0, sizeof(kvm));
+}
+
+unsigned int fake_kvm_count(unsigned long request)
+{
+	unsigned int i;
+
+	if (!request)
+		return kvm.total;
+	for (i = 0; i < ROOM && kvm.requests[i]; i++)
+		if (kvm.requests[i] == request)
+			return kvm.request_count[i];
+	return 0;
+}
+
+void fake_kvm_fail(unsigned long request, unsigned int nth, int error)
+{
+	kvm.fail_request = request;
+	kvm.fail_nth = nth;
+	kvm.fail_error = error;
+}
+
+static int count(unsigned long request)
+{
+	unsigned int i;
+
+	for (i = 0; i < ROOM && kvm.requests[i] && kvm.requests[i] != request; i++)
+		;
+	kvm.requests[i] = request;
+	kvm.request_count[i]++;
+	kvm.total++;
+	if (!kvm.fail_nth || (kvm.fail_request && kvm.fail_request != request))
+		return 0;
+	return --kvm.fail_nth ? 0 : -kvm.fail_error;
+}
+
+const struct kvm_userspace_memory_region *fake_kvm_slot(__u64 gpa)
+{
+	unsigned int i;
+
+	for (i = 0; i < ROOM; i++)
+		if (gpa - kvm.slots[i].guest_phys_addr < kvm.slots[i].memory_size)
+			return &kvm.slots[i];
+	return NULL;
+}
+
+unsigned int fake_kvm_slots(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ROOM; i++)
+		n += kvm.slots[i].memory_size != 0;
+	return n;
+}
+
+static int set_slot(const struct kvm_userspace_memory_region *r)
+{
+	unsigned int i;
+
+	if (r->slot >= ROOM)
+		return -EINVAL;
+	for (i = 0; i < ROOM && r->memory_size; i++)
+		if (i != r->slot && span_overlaps(kvm.slots[i].guest_phys_addr,
+						  kvm.slots[i].memory_size, r->guest_phys_addr,
+						  r->memory_size))
+			return -EEXIST;
+	kvm.slots[r->slot] = *r;
+	return 0;
+}
+
+static struct kvm_irqfd *find_irqfd(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < kvm.irqfd_count; i++)
+		if ((int)kvm.irqfds[i].fd == fd)
+			return &kvm.irqfds[i];
+	return NULL;
+}
+
+int fake_kvm_irqfd(int fd)
+{
+	const struct kvm_irqfd *irqfd = find_irqfd(fd);
+
+	return irqfd ? (int)irqfd->gsi : -1;
+}
+
+int fake_kvm_resample(int fd)
+{
+	const struct kvm_irqfd *irqfd = find_irqfd(fd);
+
+	return irqfd && (irqfd->flags & KVM_IRQFD_FLAG_RESAMPLE) ? (int)irqfd->resamplefd : -1;
+}
+
+unsigned int fake_kvm_irqfds(void)
+{
+	return kvm.irqfd_count;
+}
+
+static int set_irqfd(const struct kvm_irqfd *arg)
+{
+	struct kvm_irqfd *irqfd = find_irqfd((int)arg->fd);
+
+	if (arg->flags & KVM_IRQFD_FLAG_DEASSIGN) {
+		if (irqfd)
+			*irqfd = kvm.irqfds[--kvm.irqfd_count];
+		return 0;
+	}
+	if (irqfd)
+		return -EBUSY;
+	kvm.irqfds[kvm.irqfd_count++] = *arg;
+	return 0;
+}
+
+const struct kvm_irq_routing_msi *fake_kvm_route(unsigned int gsi)
+{
+	unsigned int i;
+
+	for (i = 0; i < kvm.route_count; i++)
+		if (kvm.routes[i].gsi == gsi && kvm.routes[i].type == KVM_IRQ_ROUTING_MSI)
+			return &kvm.routes[i].u.msi;
+	return NULL;
+}
+
+static struct kvm_ioeventfd *find_doorbell(const struct kvm_ioeventfd *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < kvm.doorbell_count; i++) {
+		struct kvm_ioeventfd *d = &kvm.doorbells[i];
+
+		if (d->addr == arg->addr && d->datamatch == arg->datamatch && d->len == arg->len &&
+		    !((d->flags ^ arg->flags) & KVM_IOEVENTFD_FLAG_PIO))
+			return d;
+	}
+	return NULL;
+}
+
+static int set_doorbell(const struct kvm_ioeventfd *arg)
+{
+	struct kvm_ioeventfd *d = find_doorbell(arg);
+
+	if (arg->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
+		if (!d)
+			return -ENOENT;
+		*d = kvm.doorbells[--kvm.doorbell_count];
+		return 0;
+	}
+	if (d)
+		return -EEXIST;
+	kvm.doorbells[kvm.doorbell_count++] = *arg;
+	return 0;
+}
+
+int fake_kvm_doorbell(__u64 addr, bool pio)
+{
+	unsigned int i;
+
+	for (i = 0; i < kvm.doorbell_count; i++)
+		if (kvm.doorbells[i].addr == addr &&
+		    !!(kvm.doorbells[i].flags & KVM_IOEVENTFD_FLAG_PIO) == pio)
+			return kvm.doorbells[i].fd;
+	return -1;
+}
+
+unsigned int fake_kvm_doorbells(void)
+{
+	return kvm.doorbell_count;
+}
+
+int fake_kvm_vfio_files(void)
+{
+	return kvm.vfio_files;
+}
+
+static int set_device_attr(const struct kvm_device_attr *attr)
+{
+	if (attr->group != KVM_DEV_VFIO_GROUP)
+		return -ENXIO;
+	kvm.vfio_files += attr->attr == KVM_DEV_VFIO_GROUP_ADD ? 1 : -1;
+	return 0;
+}
+
+static int set_routes(const struct kvm_irq_routing *table)
+{
+	if (table->nr > ROOM)
+		return -EINVAL;
+	memcpy(kvm.routes, table->entries, table->nr * sizeof(kvm.routes[0]));
+	kvm.route_count = table->nr;
+	return 0;
+}
+
+int kvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	int ret = count(request);
+
+	(void)fd;
+	if (ret)
+		return ret;
+	switch (request) {
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_slot(arg);
+	case KVM_IRQFD:
+		return set_irqfd(arg);
+	case KVM_IOEVENTFD:
+		return set_doorbell(arg);
+	case KVM_SET_GSI_ROUTING:
+		return set_routes(arg);
+	case KVM_CREATE_DEVICE:
+		/* A real descriptor, for its owner closes it. */
+		((struct kvm_create_device *)arg)->fd = (__u32)memfd_create("fake-kvm", MFD_CLOEXEC);
+		return 0;
+	case KVM_SET_DEVICE_ATTR:
+		return set_device_attr(arg);
+	default:
+		return 0;
+	}
+}
+
+int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg)
+{
+	int ret = count(request);
+
+	(void)fd;
+	if (ret)
+		return ret;
+	if (request == KVM_CHECK_EXTENSION)
+		return arg == KVM_CAP_IRQ_ROUTING ? 4096 : arg == KVM_CAP_MAX_VCPUS ? 1024 : 1;
+	if (request == KVM_GET_API_VERSION)
+		return KVM_API_VERSION;
+	return 0;
+}
+
+int kvm_open(const char *path)
+{
+	int ret = count(1);
+
+	(void)path;
+	return ret ? ret : FAKE_KVM_FD;
+}
+
+void *kvm_mmap(int fd, size_t size)
+{
+	(void)fd;
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
