@@ -46,7 +46,7 @@ int bind_state_read(const struct host *host, const struct pci_addr *addr, struct
 	memset(ret, 0, sizeof(*ret));
 	ret->addr = *addr;
 	if (!func_exists(host, addr))
-		return err_set(err, -ENODEV, "%s: no such PCI function", pci_addr_str(addr, a));
+		return err_set(err, -ENODEV, "%s: no such function", pci_addr_str(addr, a));
 	func_driver(host, addr, ret->driver);
 	if (host_read(host, ret->override, HOST_NAME_MAX, DEV "driver_override",
 		      pci_addr_str(addr, a)) < 0 || !strcmp(ret->override, "(null)"))

@@ -186,7 +186,7 @@ int func_read(const struct host *host, const struct pci_addr *addr, struct func_
 	pci_addr_str(addr, a);
 	code = host_read_long(host, &vendor, DEVS "%s/vendor", a);
 	if (code == -ENOENT || code == -ENOTDIR)
-		return err_set(err, -ENODEV, "%s: no such PCI function", a);
+		return err_set(err, -ENODEV, "%s: no such function", a);
 	if (code)
 		return err_sys(err, code, "%s: cannot read its vendor", a);
 	ret->vendor = (uint16_t)vendor;

@@ -142,7 +142,7 @@ int func_group_check(const struct host *host, const struct pci_addr *addr, struc
 
 	pci_addr_str(addr, a);
 	if (group < 0 && !func_exists(host, addr))
-		return err_set(err, -ENODEV, "%s: no such PCI function", a);
+		return err_set(err, -ENODEV, "%s: no such function", a);
 	if (group < 0)
 		return err_set(err, -ENODEV,
 			       "%s: it is in no IOMMU group; turn the IOMMU on in the firmware and "

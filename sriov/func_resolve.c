@@ -87,7 +87,7 @@ static int resolve_plain(const struct host *host, const char *name, size_t len,
 			if (func_exists(host, ret_addr))
 				return 0;
 			pci_addr_str(ret_addr, text);
-			return err_set(err, -ENODEV, "%s: no such PCI function", text);
+			return err_set(err, -ENODEV, "%s: no such function", text);
 		}
 		if (ifname_ok(text))
 			return resolve_netdev(host, text, ret_addr, err);

@@ -291,7 +291,7 @@ static int check_pf(const struct host *host, const struct pci_addr *addr, long w
 
 	pci_addr_str(addr, a);
 	if (!func_exists(host, addr))
-		return err_set(err, -ENODEV, "%s: no such PCI function", a);
+		return err_set(err, -ENODEV, "%s: no such function", a);
 	if (!func_pf_addr(host, addr, &pf))
 		return err_set(err, -ENOTSUP, "%s is itself a VF; name its PF %s", a,
 			       pci_addr_str(&pf, p));
@@ -371,9 +371,6 @@ int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
 	if (!count)
 		return err_set(err, -EINVAL, "0 VFs: that is: vfctl destroy %s",
 			       pci_addr_str(pf, a));
-	if (count > VFS_MAX)
-		return err_set(err, -ERANGE, "%s: a function can have %d VFs at most",
-			       pci_addr_str(pf, a), VFS_MAX);
 	if (driver && !strcmp(driver, BIND_DEFAULT))
 		driver = NULL;
 	ret = driver ? bind_driver_check(host, driver, err) : 0;

@@ -117,7 +117,7 @@ static void test_driver_names(void **state)
 	assert_string_equal(err.msg,
 			    "driver mlx5_vfio_pci is not loaded; run: modprobe mlx5_vfio_pci");
 	assert_int_equal(bind_one(f, "0000:09:00.0", "vfio-pci", false, &err), -ENODEV);
-	assert_string_equal(err.msg, "0000:09:00.0: no such PCI function");
+	assert_string_equal(err.msg, "0000:09:00.0: no such function");
 	assert_int_equal(f->host.writes, 0);
 }
 

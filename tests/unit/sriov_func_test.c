@@ -114,7 +114,7 @@ static void test_resolve(void **state)
 	expect_name(f, "vio0", "0000:02:00.0");
 	expect_error(f, "eth0/vf7", -ENODEV, "0000:01:00.0 has no VF 7 (it has 7)");
 	expect_error(f, "eth9", -ENODEV, "eth9: no such PCI address or network interface");
-	expect_error(f, "0000:07:00.0", -ENODEV, "0000:07:00.0: no such PCI function");
+	expect_error(f, "0000:07:00.0", -ENODEV, "0000:07:00.0: no such function");
 	expect_error(f, "eth1/any", -ENODEV, "0000:06:01.0: this function has no VFs");
 	expect_error(f, "eth1/vf0", -ENODEV, "0000:06:01.0: this function has no VFs");
 	fake_link(f, "../../devices/virtual/net/lo", "sys/class/net/lo");
@@ -217,7 +217,7 @@ static void test_read(void **state)
 
 	addr = at("0000:09:00.0");
 	assert_int_equal(func_read(&f->host, &addr, &info, &err), -ENODEV);
-	assert_string_equal(err.msg, "0000:09:00.0: no such PCI function");
+	assert_string_equal(err.msg, "0000:09:00.0: no such function");
 }
 
 static void test_read_hostile_attributes(void **state)
@@ -288,7 +288,7 @@ static void test_no_group(void **state)
 	assert_int_equal(func_group_check(&f->host, &addr, &err), -ENODEV);
 	assert_non_null(strstr(err.msg, "intel_iommu=on"));
 	assert_int_equal(func_group_check(&f->host, &none, &err), -ENODEV);
-	assert_string_equal(err.msg, "0000:09:00.0: no such PCI function");
+	assert_string_equal(err.msg, "0000:09:00.0: no such function");
 }
 
 static void test_roots(void **state)

@@ -83,7 +83,7 @@ static void test_no_such_function(void **state)
 	struct fake *f = *state;
 
 	assert_int_equal(use_check(&f->host, NULL, &addr, NULL, &err), -ENODEV);
-	assert_string_equal(err.msg, "0000:0f:00.0: no such PCI function");
+	assert_string_equal(err.msg, "0000:0f:00.0: no such function");
 }
 
 static void test_address(void **state)
