@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Attaching functions: what is mapped, what is shared, what each refusal says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <linux/kvm.h>
+
+#include "base/util.h"
+#include "fake_guest.h"
+#include "fake_kvm.h"
+#include "vfio/iommu.h"
+
+static int setup(void **state)
+{
+	*state = fake_guest_new(64 * MIB, false);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_guest_free(*state);
+	return 0;
+}
+
+static void expect_refused(struct fake_guest *g, const char *name, int code, const char *text)
+{
+	struct err err = { 0 };
+
+	assert_int_equal(fake_guest_try(g, name, &err), code);
+	assert_int_equal(err.code, code);
+	if (!strstr(err.msg, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
+	assert_int_equal(fake_vfio_fds(), 0);
+	assert_int_equal(fake_vfio_reservations(), 0);
+	assert_int_equal(fake_kvm_vfio_files(), 0);
+}
+
+static void test_attach(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct fake_dma dma[8];
+	char buf[64];
+	struct pci_dev *pdev = fake_guest_add(g, "01:10.0");
+
+	assert_true(vf->open);
+	assert_int_equal(vf->resets, 0); /* the kernel's own at open is enough */
+	assert_int_equal(fake_vfio_fds(), 3);
+	assert_int_equal(fake_kvm_vfio_files(), 1);
+	assert_int_equal(fake_vfio_count(VFIO_IOMMU_MAP_DMA), 1);
+	assert_int_equal(fake_vfio_dma(dma, 8), 1);
+	assert_int_equal(dma[0].iova, 0);
+	assert_int_equal(dma[0].size, 64 * MIB);
+	assert_ptr_equal(dma[0].hva, g->vm->mem.banks[0].hva);
+	pdev->dev.class->describe(&pdev->dev, buf, sizeof(buf));
+	assert_string_equal(buf, "0000:01:10.0, group 20");
+	assert_string_equal(g->text, "");
+}
+
+/* G4: map calls are RAM banks and mapped BAR parts, and nothing is unmapped while it boots. */
+static void test_dma_counts(void **state)
+{
+	struct fake_guest *g = *state;
+	unsigned int banks = 1;
+
+	if ((uint64_t)sysconf(_SC_PHYS_PAGES) * 4096 > 4 * GIB) {
+		fake_guest_vm_free(g);
+		fake_guest_vm_new(g, 3 * GIB + 512 * MIB, false);
+		banks = 2;
+	}
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_igbvf("0000:01:10.2", VF0_GROUP + 1);
+	fake_vfio_nvme(NVME, NVME_GROUP);
+	fake_vfio_forget();
+	fake_guest_add(g, VF0);
+	fake_guest_add(g, "0000:01:10.2");
+	fake_guest_add(g, NVME);
+	assert_int_equal(fake_vfio_count(VFIO_IOMMU_MAP_DMA), banks);
+	fake_guest_place(g);
+	/* Each VF: BAR 0 whole, BAR 3 below the table, between table and PBA, behind the PBA; the
+	 * NVMe's BAR 0 below and behind the page that table and PBA share. */
+	assert_int_equal(fake_vfio_count(VFIO_IOMMU_MAP_DMA), banks + 2 * 3 + 2);
+	assert_int_equal(fake_vfio_count(VFIO_IOMMU_UNMAP_DMA), 0);
+	assert_int_equal(fake_vfio_dma(NULL, 0), banks + 2 * 3 + 2);
+}
+
+static void test_group_shared(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *a = fake_vfio_e1000(E1000, E1000_GROUP);
+	struct fake_vdev *b = fake_vfio_e1000(RTL8139, E1000_GROUP);
+	struct pci_dev *first = fake_guest_add(g, E1000);
+
+	fake_guest_add(g, RTL8139);
+	assert_true(a->open && b->open);
+	assert_int_equal(fake_vfio_fds(), 4); /* container, one group, two functions */
+	assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
+	assert_int_equal(fake_kvm_vfio_files(), 1);
+	dev_remove(&first->dev);
+	loop_do_posted(g->vm->loop);
+	assert_false(a->open);
+	assert_true(b->open);
+	assert_int_equal(fake_vfio_fds(), 3);
+	assert_int_equal(fake_vfio_dma(NULL, 0), 1);
+}
+
+/* The last function takes the back end along; the next one makes it anew. */
+static void test_again(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		pdev = fake_guest_add(g, VF0);
+		assert_int_equal(fake_vfio_dma(NULL, 0), 1);
+		dev_remove(&pdev->dev);
+		loop_do_posted(g->vm->loop);
+		assert_int_equal(fake_vfio_fds(), 0);
+		assert_int_equal(fake_vfio_dma(NULL, 0), 0);
+		assert_int_equal(fake_kvm_vfio_files(), 0);
+	}
+	assert_int_equal(vf->opens, 3);
+	assert_int_equal(fake_kvm_count(KVM_CREATE_DEVICE), 1);
+}
+
+static void test_twice(void **state)
+{
+	struct fake_guest *g = *state;
+	struct err err = { 0 };
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_guest_add(g, VF0);
+	assert_int_equal(fake_guest_try(g, "eth0/vf0", &err), -EEXIST);
+	assert_non_null(strstr(err.msg, "0000:01:10.0: this guest has it already, as vfio-pci0"));
+	assert_int_equal(fake_vfio_fds(), 3);
+}
+
+static void test_any(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *a = fake_vfio_igbvf(VF0, VF0_GROUP);
+
+	fake_guest_add(g, "eth0/any");
+	assert_true(a->open);
+}
+
+static void test_not_to_be_had(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	expect_refused(g, "0000:77:00.0", -ENODEV, "0000:77:00.0: no such PCI function");
+	expect_refused(g, "no/such/name", -EINVAL, "after the PF comes");
+	fake_guest_bind(g, VF0, "igbvf");
+	expect_refused(g, VF0, -ENODEV,
+		       "0000:01:10.0: bound to igbvf, not vfio-pci; run: vfctl bind 0000:01:10.0 "
+		       "vfio-pci");
+	fake_guest_bind(g, RTL8139, "8139cp");
+	expect_refused(g, E1000, -ENODEV,
+		       "0000:06:01.0: group 15 is not viable: 0000:06:02.0 is bound to 8139cp; run: "
+		       "vfctl bind 0000:06:02.0 vfio-pci");
+	fake_guest_bind(g, VF0, "vfio-pci");
+	fake_remove(g->host, "sys/bus/pci/devices/0000:01:10.0/iommu_group");
+	expect_refused(g, VF0, -ENODEV,
+		       "0000:01:10.0: the host has no IOMMU (no IOMMU group); boot it with "
+		       "intel_iommu=on or amd_iommu=on");
+}
+
+static void test_nodes(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_fail(FAKE_OPEN, 1, EACCES);
+	expect_refused(g, VF0, -ENODEV,
+		       "0000:01:10.0: no permission for /dev/vfio/20; run as root or give the node "
+		       "to this user");
+	fake_vfio_fail(FAKE_OPEN, 2, EPERM);
+	expect_refused(g, VF0, -ENODEV, "no permission for /dev/vfio/vfio");
+	fake_process(g->host, 123, "viaduct", "vfio/20");
+	fake_vfio_fail(FAKE_OPEN, 1, EBUSY);
+	expect_refused(g, VF0, -ENODEV,
+		       "0000:01:10.0: group 20 is in use by another process (pid 123 viaduct)");
+	fake_vfio_fail(0, 0, 0);
+	fake_remove(g->host, "dev/vfio/vfio");
+	expect_refused(g, VF0, -ENODEV, "there is no /dev/vfio/vfio; load the modules");
+	fake_remove(g->host, "dev/vfio/20");
+	expect_refused(g, VF0, -ENODEV, "there is no /dev/vfio/20");
+}
+
+static void test_container(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_fail(VFIO_CHECK_EXTENSION, 1, EINVAL);
+	expect_refused(g, VF0, -ENODEV, "modprobe vfio_iommu_type1");
+	fake_vfio_fail(VFIO_SET_IOMMU, 1, EPERM);
+	expect_refused(g, VF0, -ENODEV, "does not remap interrupts");
+	fake_vfio_fail(VFIO_GROUP_GET_DEVICE_FD, 1, EBUSY);
+	expect_refused(g, VF0, -ENODEV, "in use already");
+	fake_kvm_fail(KVM_SET_DEVICE_ATTR, 1, EINVAL);
+	expect_refused(g, VF0, -EINVAL, "0000:01:10.0: KVM does not take the VFIO descriptor");
+	/* A KVM without that device is no reason to do without the function. */
+	fake_guest_vm_free(g);
+	fake_guest_vm_new(g, 64 * MIB, false);
+	fake_kvm_fail(KVM_CREATE_DEVICE, 1, ENODEV);
+	fake_guest_add(g, VF0);
+	assert_true(fake_guest_logged(g, "KVM has no VFIO device"));
+}
+
+/* A memory-lock limit or a failing map is not "not to be had": it stops the guest. */
+static void test_map_fails(void **state)
+{
+	struct fake_guest *g = *state;
+	struct rlimit old, low;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
+	low = old;
+	low.rlim_cur = 8 * MIB;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &low), 0);
+	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENOMEM);
+	expect_refused(g, VF0, -ENOMEM,
+		       "0000:01:10.0: cannot pin 64 MiB of guest memory for DMA: the memory-lock "
+		       "limit (RLIMIT_MEMLOCK) is 8192 KiB; raise it above 65536 KiB: ulimit -l "
+		       "131072, or LimitMEMLOCK=infinity");
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
+	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENODEV);
+	expect_refused(g, VF0, -EIO, "0000:01:10.0: type1: mapping 0x4000000 bytes of guest memory "
+				     "at 0x0 for DMA");
+	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENOSPC);
+	expect_refused(g, VF0, -ENOSPC, "dma_entry_limit");
+}
+
+/* A BAR that the IOMMU does not take costs peer to peer, not the function. */
+static void test_bar_map_fails(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_guest_add(g, VF0);
+	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 2, EFAULT);
+	fake_guest_place(g);
+	assert_true(fake_guest_logged(g, "no peer to peer at 0x"));
+	assert_int_equal(fake_vfio_dma(NULL, 0), 3);
+}
+
+static void one_failure(struct fake_guest *g, unsigned int at, bool kvm, unsigned int *refused)
+{
+	struct err err = { 0 };
+
+	if (kvm)
+		fake_kvm_fail(0, at, EIO);
+	else
+		fake_vfio_fail(0, at, EIO);
+	if (fake_guest_try(g, NVME, &err)) {
+		(*refused)++;
+		assert_int_not_equal(err.code, 0);
+		assert_true(*err.msg);
+		assert_int_equal(fake_vfio_fds(), 0);
+		assert_int_equal(fake_vfio_reservations(), 0);
+		assert_int_equal(fake_vfio_dma(NULL, 0), 0);
+		assert_int_equal(fake_kvm_vfio_files(), 0);
+		assert_int_equal(fake_kvm_irqfds(), 0);
+	} else {
+		/* Those that cost a part say so. */
+		assert_int_not_equal(g->len, 0);
+	}
+	fake_vfio_fail(0, 0, 0);
+	fake_kvm_fail(0, 0, 0);
+	g->len = 0;
+	g->text[0] = '\0';
+	while (g->vm->devs && !strcmp(g->vm->devs->class->name, "vfio-pci"))
+		dev_remove(g->vm->devs);
+}
+
+/* Each call to VFIO and to KVM fails in turn: nothing stays open, mapped or armed. */
+static void test_each_fails(void **state)
+{
+	struct fake_guest *g = *state;
+	unsigned int at, calls, kvm_calls, refused = 0;
+
+	fake_vfio_nvme(NVME, NVME_GROUP);
+	fake_vfio_forget();
+	kvm_calls = fake_kvm_count(0);
+	fake_guest_add(g, NVME);
+	calls = fake_vfio_total();
+	kvm_calls = fake_kvm_count(0) - kvm_calls;
+	for (at = 1; at <= calls; at++) {
+		fake_guest_vm_free(g);
+		fake_guest_vm_new(g, 64 * MIB, false);
+		one_failure(g, at, false, &refused);
+	}
+	/* The two mappings of a BAR, its address space and the two halves of INTx can be done
+	 * without. */
+	assert_int_equal(refused, calls - 5);
+	for (at = 1; at <= kvm_calls; at++) {
+		fake_guest_vm_free(g);
+		fake_guest_vm_new(g, 64 * MIB, false);
+		one_failure(g, at, true, &refused);
+	}
+}
+
+static void test_plan(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *pdev;
+	struct err err = { 0 };
+
+	fake_guest_vm_free(g);
+	fake_guest_vm_new(g, 64 * MIB, true);
+	fake_text(g->host, "sys/bus/pci/devices/0000:01:10.0/resource",
+		  "0x00000000fe000000 0x00000000fe003fff 0x0000000000140204\n"
+		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		  "0x00000000fe100000 0x00000000fe103fff 0x000000000014220c\n"
+		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+		  "0x000000000000c000 0x000000000000c03f 0x0000000000040101\n"
+		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n");
+	fake_text(g->host, "sys/bus/pci/devices/0000:01:10.2/resource", "");
+	fake_vfio_forget();
+	pdev = fake_guest_add(g, "eth0/any");
+	assert_int_equal(pdev->bars[0].kind, PCI_BAR_MEM64);
+	assert_int_equal(pdev->bars[0].size, 16 * KIB);
+	assert_int_equal(pdev->bars[3].kind, PCI_BAR_MEM64);
+	assert_true(pdev->bars[3].prefetch);
+	assert_int_equal(pdev->bars[5].kind, PCI_BAR_IO);
+	assert_int_equal(pdev->bars[5].size, 64);
+	/* The next free one, though nothing was opened. */
+	pdev = fake_guest_add(g, "eth0/any");
+	assert_string_equal(pdev->dev.id, "vfio-pci1");
+	assert_int_equal(fake_guest_try(g, VF0, &err), -EEXIST);
+	fake_remove(g->host, "dev/vfio/22");
+	assert_int_equal(fake_guest_try(g, "eth0/vf2", &err), -ENODEV);
+	assert_non_null(strstr(err.msg, "there is no /dev/vfio/22"));
+	fake_guest_place(g);
+	assert_int_equal(fake_vfio_total(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_attach, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dma_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_group_shared, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_twice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_to_be_had, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_container, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_map_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bar_map_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
