@@ -206,11 +206,14 @@ void chardev_free(struct chardev *ch)
 void chardev_term_raw(struct chardev *ch)
 {
 	struct termios raw;
+	pid_t group;
 
 	if (!ch->keys || ch->in_fd < 0 || tcgetattr(ch->in_fd, &ch->saved) < 0)
 		return;
-	/* In the background the terminal is somebody else's: touching it would stop the process. */
-	if (tcgetpgrp(ch->in_fd) != getpgrp()) {
+	/* In the background the terminal is somebody else's: touching it would stop the process. A
+	 * terminal that does not control us knows no such thing. */
+	group = tcgetpgrp(ch->in_fd);
+	if (group >= 0 && group != getpgrp()) {
 		log_line(ch->log, LOG_INFO, "%s: in the background, so the terminal is not read",
 			 ch->name);
 		ch->in_fd = -1;
