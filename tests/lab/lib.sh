@@ -11,6 +11,10 @@
 }
 # shellcheck disable=SC2034 # for the scripts
 LAB_ROOT=$(cd "$LAB_DIR/../.." && pwd)
+# The programs under test; set either beforehand to test another build.
+VIADUCT=${VIADUCT_PROGRAM:-$LAB_ROOT/build/release/viaduct}
+VFCTL=${VFCTL_PROGRAM:-$LAB_ROOT/build/release/vfctl}
+export VIADUCT VFCTL
 
 # --- results -------------------------------------------------------------------------------------
 lab_failed=0
@@ -181,16 +185,22 @@ lab_nvme_vfs() {
 }
 
 # --- guests --------------------------------------------------------------------------------------
-# lab_guest_initrd FILE [PATH-IN-GUEST=FILE...] <<'END' ... END: an initramfs for a guest that runs
-# the commands read, with the functions of guest/lib.sh, and then powers off
+# lab_guest_initrd FILE [+MODULE|PATH-IN-GUEST=FILE...] <<'END' ... END: an initramfs for a guest that
+# runs the commands read, with the functions of guest/lib.sh, and then powers off. +MODULE brings one
+# of the modules that the base leaves out (GUEST_EXTRA in tests/lab/setup) and all it needs.
 lab_guest_initrd() {
-	local out=$1 dir pair
+	local out=$1 dir more file
 	shift
 	dir=$(mktemp -d)
 	cat >"$dir/test.sh"
-	for pair; do
-		mkdir -p "$dir/$(dirname "${pair%%=*}")"
-		cp "${pair#*=}" "$dir/${pair%%=*}"
+	for more; do
+		case $more in
+		+*)
+			modprobe -S "$LAB_KVER" --show-depends "${more#+}" | awk '$1 == "insmod" { print $2 }' |
+				while read -r file; do install -D -m 644 "$file" "$dir$file"; done
+			;;
+		*) install -D "${more#*=}" "$dir/${more%%=*}" ;;
+		esac
 	done
 	{
 		cat "$LAB_INITRD"
@@ -200,8 +210,9 @@ lab_guest_initrd() {
 }
 
 # Words for a guest's kernel command line: a serial console and no panic that hangs.
+# quiet, because each letter on a serial port is an exit; a panic is shown all the same.
 # shellcheck disable=SC2034
-LAB_CMDLINE="console=ttyS0 panic=-1 mitigations=off"
+LAB_CMDLINE="console=ttyS0 panic=-1 mitigations=off quiet"
 
 # lab_qemu_available: can QEMU be the VMM here, as the peer in comparisons?
 lab_qemu_available() { command -v qemu-system-x86_64 >/dev/null && [ -w /dev/kvm ]; }

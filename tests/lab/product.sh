@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The product in the lab: what tests of viaduct and vfctl share. Sourced after lib.sh.
+#
+# VIADUCT_BUILD says which build is tested (build/release of this tree); the programs run unmodified.
+
+VIADUCT_BUILD=${VIADUCT_BUILD:-$LAB_ROOT/build/release}
+VIADUCT=$VIADUCT_BUILD/viaduct
+VFCTL=$VIADUCT_BUILD/vfctl
+[ -x "$VIADUCT" ] && [ -x "$VFCTL" ] || die "no programs in $VIADUCT_BUILD; build them first"
+
+guest_pid=''
+
+# guest_start LOG INITRD [OPTION...]: a guest in the background, its console in LOG, the program's
+# own messages in LOG.err; $guest_pid
+guest_start() {
+	local log=$1 initrd=$2
+	shift 2
+	: >"$log"
+	"$VIADUCT" run --kernel "$LAB_KERNEL" --initrd "$initrd" --append "$LAB_CMDLINE quiet" \
+		--memory 512M --cpus 2 "$@" </dev/null >"$log" 2>"$log.err" &
+	guest_pid=$!
+}
+
+# guest_wait SECONDS: its exit status; 124 when it had to be ended
+guest_wait() {
+	local end=$((SECONDS + $1))
+	while kill -0 "$guest_pid" 2>/dev/null; do
+		((SECONDS < end)) || {
+			kill -9 "$guest_pid"
+			wait "$guest_pid" 2>/dev/null
+			return 124
+		}
+		sleep 0.1
+	done
+	wait "$guest_pid"
+}
+
+# guest_run SECONDS LOG INITRD [OPTION...]: start and wait
+guest_run() {
+	local seconds=$1
+	shift
+	guest_start "$@"
+	guest_wait "$seconds"
+}
+
+# guest_saw SECONDS LOG PATTERN: until a line of the console matches
+guest_saw() { wait_for "$1" grep -qE -- "$3" "$2"; }
+
+# show LOG: what there is to see when something failed
+show() {
+	((lab_failed)) || return 0
+	echo "--- $1.err"
+	cat "$1.err" 2>/dev/null
+	echo "--- $1"
+	tail -n "${2:-40}" "$1" 2>/dev/null
+}
+
+# function_free BDF: nobody has it open, and vfio-pci can be opened and closed again
+function_free() {
+	local group
+	group=$(lab_group "$1") || return
+	(exec 3<>"/dev/vfio/$group") 2>/dev/null
+}
+
+# pinned: KiB that all processes of this host have locked or pinned
+pinned() { awk '/^(VmPin|VmLck):/ { sum += $2 } END { print sum + 0 }' /proc/[0-9]*/status 2>/dev/null; }
+
+# exits_on; exits: returns of KVM_RUN to user space on this host, whichever VMM asks
+exits_on() {
+	echo 'hist:keys=reason' >/sys/kernel/tracing/events/kvm/kvm_userspace_exit/trigger
+}
+exits() {
+	awk '/^# /{next} /hitcount/ { for (i = 1; i <= NF; i++) if ($i == "hitcount:") sum += $(i + 1) }
+		END { print sum + 0 }' /sys/kernel/tracing/events/kvm/kvm_userspace_exit/hist
+}
+exits_off() {
+	echo '!hist:keys=reason' >/sys/kernel/tracing/events/kvm/kvm_userspace_exit/trigger
+}
+
+# igb_up [VFS]: the igb card with that many VFs on vfio-pci, its PF up with 10.0.2.50; $pf
+igb_up() {
+	lab_load kvm vfio igb
+	pf=$(lab_pf igb)
+	"$VFCTL" create "$pf" "${1:-2}" --driver vfio-pci >/dev/null || die "vfctl create failed"
+	ip link set "$(lab_netdev "$pf")" up
+	ip addr add 10.0.2.50/24 dev "$(lab_netdev "$pf")"
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lab: --cards igb --timeout 300
+# A VF handed to a guest with two vCPUs: ping, 50 MB each way, MSI-X counting up, and no exit to user
+# space while packets pass.
+set -euo pipefail
+. "$LAB_DIR/lib.sh"
+. "$LAB_DIR/product.sh"
+
+igb_up 2
+iperf3 -s -D -1 -B 10.0.2.50 -p 5201 >/dev/null
+iperf3 -s -D -1 -B 10.0.2.50 -p 5202 >/dev/null
+lab_guest_initrd /mnt/initrd <<'END'
+dev=$(find_net igbvf)
+net_up $dev 10.0.2.77/24
+ping -c 3 -W 5 10.0.2.2
+count() { awk '/PCI-MSIX/ { for (i = 2; i <= 3; i++) n += $i } END { print n + 0 }' /proc/interrupts; }
+echo "MSIX-BEFORE $(count)"
+iperf3 -c 10.0.2.50 -p 5201 -n 50M -f m | grep -E 'sender|receiver' | sed 's/^/UP /'
+iperf3 -c 10.0.2.50 -p 5202 -n 50M -f m -R | grep -E 'sender|receiver' | sed 's/^/DOWN /'
+echo "MSIX-AFTER $(count)"
+irqs 'CPU|MSI'
+lspci
+ping -c 2 10.0.2.50 >/dev/null
+sleep 1
+echo QUIET-BEGIN
+sleep 3
+ping -c 1000 -i 0.001 -q 10.0.2.50 >/tmp/ping
+sleep 3
+echo QUIET-END
+tail -n 2 /tmp/ping
+END
+guest_start /mnt/log /mnt/initrd --device "net,host=$pf/vf0"
+guest_saw 90 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
+sleep 1.5
+exits_on
+before=$(exits)
+switches() { awk '/^voluntary/ { print $2 }' "/proc/$guest_pid/task/$guest_pid/status"; }
+sw_before=$(switches)
+# The last sample before QUIET-END by more than a second lies after the packets.
+samples=() sw_samples=()
+while ! grep -q QUIET-END /mnt/log; do
+	samples+=("$(exits)") sw_samples+=("$(switches)")
+	sleep 0.2
+	kill -0 "$guest_pid" || break
+done
+exits_off
+n=$((${#samples[@]} - 6))
+((n > 0)) || die "too few samples"
+guest_wait 60 && status=0 || status=$?
+
+check "viaduct ends with status 0" [ "$status" = 0 ]
+check "the guest's commands succeed" [ "$(guest_status /mnt/log)" = 0 ]
+check_log "it is the VF" "net0: vfio-pci" /mnt/log.err
+check_log "ping through the VF" '3 packets received' /mnt/log
+check_log "50 MB up" 'UP .* receiver' /mnt/log
+check_log "50 MB down" 'DOWN .* receiver' /mnt/log
+a=$(sed -n 's/^MSIX-BEFORE \([0-9]*\).*/\1/p' /mnt/log) b=$(sed -n 's/^MSIX-AFTER \([0-9]*\).*/\1/p' /mnt/log)
+check "MSI-X interrupts count up ($a to $b)" [ "$b" -gt $((a + 100)) ]
+check_log "1000 packets were answered" '1000 packets received' /mnt/log
+note "exits to user space for 1000 packets: $((samples[n] - before))"
+check "no exit to user space for 1000 packets" [ "${samples[n]}" = "$before" ]
+note "voluntary context switches of the loop thread meanwhile: $((sw_samples[n] - sw_before))"
+check "no context switch of the loop thread meanwhile" [ "${sw_samples[n]}" = "$sw_before" ]
+check "the VF is free again" function_free "$(lab_vf "$pf" 0)"
+check "the host's log is clean" [ -z "$(dmesg | grep -E 'BUG|WARNING|DMAR.*fault|Call Trace')" ]
+grep -E '^(UP|DOWN|MSIX)' /mnt/log | sed 's/^/# /' || true
+show /mnt/log
+"$VFCTL" destroy "$pf" >/dev/null || fail "vfctl destroy"
