@@ -32,13 +32,15 @@ static int memlock_error(const struct iommu *iommu, struct err *err)
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return err_set(err, -ENOMEM,
 			       "cannot pin %llu MiB of guest memory for DMA: the host has not that "
-			       "much free memory (the memory-lock limit, RLIMIT_MEMLOCK, is unlimited)",
+			       "much free memory (the memory-lock limit, RLIMIT_MEMLOCK, is "
+			       "unlimited)",
 			       need);
 	return err_set(err, -ENOMEM,
 		       "cannot pin %llu MiB of guest memory for DMA: the memory-lock limit "
 		       "(RLIMIT_MEMLOCK) is %llu KiB; raise it above %llu KiB: ulimit -l %llu, or "
 		       "LimitMEMLOCK=infinity in the systemd unit",
-		       need, (unsigned long long)limit.rlim_cur / KIB, need * 1024, need * 1024 + 65536);
+		       need, (unsigned long long)limit.rlim_cur / KIB, need * 1024,
+		       need * 1024 + 65536);
 }
 
 static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hva, bool ram,
@@ -52,15 +54,17 @@ static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hv
 	if (ram && ret == -ENOMEM)
 		return memlock_error(iommu, err);
 	/* A map that fails is no reason to take another device in this one's place. */
-	err_sys(err, ret == -ENODEV ? -EIO : ret, "%s: mapping 0x%llx bytes of %s at 0x%llx for DMA",
-		iommu->ops->name, (unsigned long long)size, ram ? "guest memory" : "a BAR",
+	if (ret == -ENODEV)
+		ret = -EIO;
+	err_sys(err, ret, "%s: mapping 0x%llx bytes of %s at 0x%llx for DMA", iommu->ops->name,
+		(unsigned long long)size, ram ? "guest memory" : "a BAR",
 		(unsigned long long)iova);
 	if (ret == -ENOSPC)
 		err_append(err, "; raise the module parameter vfio_iommu_type1.dma_entry_limit");
 	else if (ret == -EINVAL && ram)
 		err_append(err, "; the host's IOMMU reserves some of these addresses (see "
 				"/sys/kernel/iommu_groups/*/reserved_regions)");
-	return ret == -ENODEV ? -EIO : ret;
+	return ret;
 }
 
 static void iommu_listener_unmap(void *opaque, iova_t iova, uint64_t size)
@@ -158,8 +162,8 @@ int iommu_open_error(const struct iommu_dev *dev, int code, const char *node, st
 	case -EACCES:
 	case -EPERM:
 		return err_set(err, -ENODEV,
-			       "%s: no permission for /dev/%s; run as root or give the node to this "
-			       "user", dev->name, node);
+			       "%s: no permission for /dev/%s; run as root or give the node to "
+			       "this user", dev->name, node);
 	case -ENOENT:
 	case -ENXIO:
 	case -ENODEV:

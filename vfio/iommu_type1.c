@@ -77,7 +77,9 @@ static int group_viable(const struct iommu_dev *dev, int fd, struct err *err)
 	if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
 		return 0;
 	ret = func_group_check(dev->host, &dev->addr, err);
-	return ret ? ret : err_set(err, -ENODEV, "%s: group %d is not viable", dev->name, dev->group);
+	if (ret)
+		return ret;
+	return err_set(err, -ENODEV, "%s: group %d is not viable", dev->name, dev->group);
 }
 
 /* Both ways of attaching a group to its IOMMU end in the same refusals. */

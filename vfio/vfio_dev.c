@@ -95,7 +95,7 @@ static int cap_find(const struct vfio_region_info *info, size_t len, uint16_t id
 {
 	const uint8_t *base = (const uint8_t *)info;
 	struct vfio_info_cap_header header;
-	uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0;
+	uint32_t at = (info->flags & VFIO_REGION_INFO_FLAG_CAPS) ? info->cap_offset : 0;
 	unsigned int steps;
 
 	for (steps = 0; at && steps < CAPS_MAX; steps++) {
@@ -109,7 +109,8 @@ static int cap_find(const struct vfio_region_info *info, size_t len, uint16_t id
 	return at ? -EPROTO : 0;
 }
 
-int vfio_region_parse(const struct vfio_region_info *info, size_t len, struct vfio_region *ret_region)
+int vfio_region_parse(const struct vfio_region_info *info, size_t len,
+		      struct vfio_region *ret_region)
 {
 	struct vfio_region *region = ret_region;
 	int at, ret;
@@ -251,12 +252,13 @@ static int kernel_region_info(struct vfio_dev *vdev, uint32_t index,
 			      struct vfio_region_info **ret_info)
 {
 	size_t size = sizeof(struct vfio_region_info);
-	struct vfio_region_info *info = NULL, *grown;
-	int ret;
+	struct vfio_region_info *info = NULL;
 
 	/* The first answer says how much room the capabilities want, the second has them. */
 	for (;;) {
-		grown = realloc(info, size);
+		struct vfio_region_info *grown = realloc(info, size);
+		int ret;
+
 		if (!grown) {
 			free(info);
 			return -ENOMEM;

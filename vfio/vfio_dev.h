@@ -35,7 +35,8 @@ struct vfio_region {
 struct vfio_dev_ops {
 	int (*info)(struct vfio_dev *vdev, struct vfio_device_info *ret_info);
 	/* The kernel's structure with its capabilities, on the heap, argsz bytes of it. */
-	int (*region_info)(struct vfio_dev *vdev, uint32_t index, struct vfio_region_info **ret_info);
+	int (*region_info)(struct vfio_dev *vdev, uint32_t index,
+			   struct vfio_region_info **ret_info);
 	int (*irq_info)(struct vfio_dev *vdev, uint32_t index, struct vfio_irq_info *ret_info);
 	/* Positive: only so many interrupts could be had, and none is set up. */
 	int (*set_irqs)(struct vfio_dev *vdev, struct vfio_irq_set *set);
@@ -69,7 +70,8 @@ void vfio_region_done(struct vfio_region *region);
 /* Decodes @info, of which @len bytes are valid; what lies outside of them, a capability chain that
  * goes backwards, and areas outside the region are refused with -EPROTO. Areas that touch or
  * overlap come out as one. */
-int vfio_region_parse(const struct vfio_region_info *info, size_t len, struct vfio_region *ret_region);
+int vfio_region_parse(const struct vfio_region_info *info, size_t len,
+		      struct vfio_region *ret_region);
 
 /* Interrupt @index. One that the device has not comes out with count 0. */
 int vfio_irq_get(struct vfio_dev *vdev, uint32_t index, struct vfio_irq_info *ret_info,

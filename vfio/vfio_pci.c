@@ -122,8 +122,8 @@ static void vfio_pci_reset(struct dev *dev)
 			 dev->id, vp->idev.name,
 			 ret == -EOPNOTSUPP ? "it has no reset of its own" : strerror(-ret));
 	if (!vfio_pci_answers(vp))
-		log_line(log, LOG_ERROR, "%s: %s: answers nothing but ones after the reset", dev->id,
-			 vp->idev.name);
+		log_line(log, LOG_ERROR, "%s: %s: answers nothing but ones after the reset",
+			 dev->id, vp->idev.name);
 	vp->irq.hold = false;
 	vfio_pci_irq_apply(vp);
 }

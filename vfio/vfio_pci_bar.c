@@ -78,8 +78,8 @@ static void bar_warn(const struct vfio_pci *vp, unsigned int bar, const char *wh
 
 static int part_prot(const struct vfio_region *region)
 {
-	return (region->flags & VFIO_REGION_INFO_FLAG_READ ? PROT_READ : 0) |
-	       (region->flags & VFIO_REGION_INFO_FLAG_WRITE ? PROT_WRITE : 0);
+	return ((region->flags & VFIO_REGION_INFO_FLAG_READ) ? PROT_READ : 0) |
+	       ((region->flags & VFIO_REGION_INFO_FLAG_WRITE) ? PROT_WRITE : 0);
 }
 
 static void bar_map_areas(struct vfio_pci *vp, unsigned int bar, const struct vfio_area *areas,
@@ -88,10 +88,10 @@ static void bar_map_areas(struct vfio_pci *vp, unsigned int bar, const struct vf
 	const struct vfio_region *region = &vp->bars[bar].region;
 	struct range *range = &vp->pdev.bars[bar].range;
 	unsigned int i;
-	int ret;
 
 	for (i = 0; i < count; i++) {
 		struct mem_part *part = &range->parts[range->part_count];
+		int ret;
 
 		part->offset = areas[i].offset;
 		part->size = areas[i].size;
@@ -138,7 +138,7 @@ static int bar_map(struct vfio_pci *vp, unsigned int bar)
  */
 static unsigned int bar_describe(struct vfio_pci *vp, unsigned int bar)
 {
-	uint32_t low = get_le32(vp->hw + PCI_BASE_ADDRESS_0 + 4 * bar);
+	uint32_t low = get_le32(vp->hw + PCI_BASE_ADDRESS_0 + 4ul * bar);
 	uint64_t size = vp->bars[bar].region.size;
 	struct pci_bar *b = &vp->pdev.bars[bar];
 	bool wide = !(low & PCI_BASE_ADDRESS_SPACE_IO) &&

@@ -143,10 +143,10 @@ static bool take_msix(struct vfio_pci *vp, unsigned int at)
 
 static unsigned int msi_size(uint16_t flags)
 {
-	unsigned int size = flags & PCI_MSI_FLAGS_64BIT ? 14 : 10;
+	unsigned int size = (flags & PCI_MSI_FLAGS_64BIT) ? 14 : 10;
 
 	/* With masks the data register has a reserved half, then mask and pending bits. */
-	return flags & PCI_MSI_FLAGS_MASKBIT ? size + 10 : size;
+	return (flags & PCI_MSI_FLAGS_MASKBIT) ? size + 10 : size;
 }
 
 static bool take_msi(struct vfio_pci *vp, unsigned int at)
@@ -267,10 +267,10 @@ static unsigned int ecaps_walk(const struct vfio_pci *vp, uint16_t at[ECAPS_MAX]
 {
 	bool seen[PCIE_CONFIG_SIZE / 4] = { false };
 	unsigned int n = 0, pos = ECAP_FIRST;
-	uint32_t header;
 
 	while (pos) {
-		header = get_le32(vp->hw + pos);
+		uint32_t header = get_le32(vp->hw + pos);
+
 		if (!header && pos == ECAP_FIRST)
 			break;
 		if (!header || header == UINT32_MAX) {
@@ -283,7 +283,7 @@ static unsigned int ecaps_walk(const struct vfio_pci *vp, uint16_t at[ECAPS_MAX]
 		}
 		seen[pos / 4] = true;
 		at[n++] = (uint16_t)pos;
-		pos = PCI_EXT_CAP_NEXT(header) & 0xffc;
+		pos = PCI_EXT_CAP_NEXT(header);
 		if (pos && pos < ECAP_FIRST) {
 			caps_warn(vp, "its extended capability list leaves the space", pos);
 			break;
@@ -315,15 +315,15 @@ static void ecap_hide(struct vfio_pci *vp, const uint16_t *at, unsigned int n, u
 static void ecaps_link(struct vfio_pci *vp)
 {
 	uint16_t at[ECAPS_MAX];
-	unsigned int i, n = ecaps_walk(vp, at), link = ECAP_FIRST, hidden;
+	unsigned int i, n = ecaps_walk(vp, at), link = ECAP_FIRST;
 
 	/* The first header is where software starts: when its capability is hidden, or there is
 	 * none, it stays with id 0 and leads on. */
 	own_zero(vp, ECAP_FIRST, 4);
 	for (i = 0; i < n; i++) {
 		uint32_t header = get_le32(vp->hw + at[i]);
+		unsigned int hidden = ecap_hidden(vp, at[i], PCI_EXT_CAP_ID(header));
 
-		hidden = ecap_hidden(vp, at[i], PCI_EXT_CAP_ID(header));
 		if (hidden) {
 			ecap_hide(vp, at, n, at[i], hidden);
 			continue;

@@ -160,8 +160,8 @@ static void config_failed(struct vfio_pci *vp, const char *what, unsigned int of
 {
 	struct dev *dev = &vp->pdev.dev;
 
-	log_limited(dev->vm->log, &vp->pdev.limit, LOG_WARN, "%s: %s: config %s at 0x%x: %s", dev->id,
-		    vp->idev.name, what, offset, strerror(-code));
+	log_limited(dev->vm->log, &vp->pdev.limit, LOG_WARN, "%s: %s: config %s at 0x%x: %s",
+		    dev->id, vp->idev.name, what, offset, strerror(-code));
 }
 
 uint32_t vfio_pci_config_read(struct pci_dev *pdev, unsigned int offset, unsigned int size)

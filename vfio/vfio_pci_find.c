@@ -90,7 +90,8 @@ static int find_check(struct vfio_pci *vp, struct err *err)
 			       idev->name);
 	func_driver(&vp->host, &idev->addr, driver);
 	if (!func_driver_is_vfio(driver))
-		return err_set(err, -ENODEV, "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci",
+		return err_set(err, -ENODEV,
+			       "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci",
 			       idev->name, *driver ? driver : "no driver", idev->name);
 	return func_group_check(&vp->host, &idev->addr, err);
 }
@@ -117,14 +118,14 @@ int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
 	char group[32], path[HOST_PATH_MAX];
 	const char *nodes[] = { "vfio/vfio", group };
 	unsigned int i;
-	int ret;
 
 	/* Another function of that group is in this guest: the node is open already. */
 	if (iommu_has_group(vp->pdev.dev.vm, vp->idev.group))
 		return 0;
 	snprintf(group, sizeof(group), "vfio/%d", vp->idev.group);
 	for (i = 0; i < ARRAY_SIZE(nodes); i++) {
-		ret = host_path(path, vp->host.dev_root, "%s", nodes[i]);
+		int ret = host_path(path, vp->host.dev_root, "%s", nodes[i]);
+
 		if (!ret)
 			ret = vp->host.ops->node_try(&vp->host, path, 0);
 		if (ret)

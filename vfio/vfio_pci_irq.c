@@ -115,13 +115,15 @@ static void intx_on(struct vfio_pci *vp)
 }
 
 /* How many vectors are set up when the mode is switched on. */
-static unsigned int vectors_wanted(const struct vfio_pci *vp, const int32_t *fds, unsigned int count)
+static unsigned int vectors_wanted(const struct vfio_pci *vp, const int32_t *fds,
+				   unsigned int count)
 {
 	if (vp->pdev.irq_mode == PCI_IRQ_MSI || vp->irq.msix_noresize)
 		return count;
+	/* Vector 0 without an eventfd when none is used yet: VFIO cannot switch MSI-X on with none.
+	 */
 	while (count > 1 && fds[count - 1] < 0)
 		count--;
-	/* Vector 0 without an eventfd, when none is used yet: VFIO cannot switch MSI-X on with none. */
 	return count;
 }
 

@@ -367,7 +367,10 @@ static int group_ioctl(struct file *file, unsigned long request, void *arg)
 
 struct sparse_caps {
 	struct vfio_info_cap_header msix;
-	struct vfio_region_info_cap_sparse_mmap sparse;
+	struct {
+		struct vfio_info_cap_header header;
+		uint32_t nr_areas, reserved;
+	} sparse; /* struct vfio_region_info_cap_sparse_mmap */
 	struct vfio_region_sparse_mmap_area areas[FAKE_AREAS_MAX];
 };
 
@@ -537,7 +540,9 @@ int vfio_sys_ioctl(int fd, unsigned long request, void *arg)
 
 int vfio_sys_ioctl_val(int fd, unsigned long request, unsigned long arg)
 {
-	return any_ioctl(fd, request, NULL, arg);
+	uint64_t none[8] = { 0 };
+
+	return any_ioctl(fd, request, none, arg);
 }
 
 static int region_fd(struct fake_region *r)
@@ -648,9 +653,9 @@ int vfio_sys_map(void *at, size_t size, int prot, int fd, uint64_t offset)
 	r = access_region(dev, &offset, size);
 	if (!r || !(r->flags & VFIO_REGION_INFO_FLAG_MMAP))
 		return -EINVAL;
-	return mmap(at, size, prot, MAP_SHARED | MAP_FIXED, region_fd(r), (off_t)offset) == MAP_FAILED
-		       ? -errno
-		       : 0;
+	if (mmap(at, size, prot, MAP_SHARED | MAP_FIXED, region_fd(r), (off_t)offset) == MAP_FAILED)
+		return -errno;
+	return 0;
 }
 
 void vfio_sys_unmap(void *at, size_t size)
@@ -690,12 +695,13 @@ struct fake_vdev *fake_vfio_dev(const char *name, int group)
 	return dev;
 }
 
-static void bar(struct fake_vdev *dev, unsigned int index, uint64_t size, uint32_t low, bool mmap_ok)
+static void bar(struct fake_vdev *dev, unsigned int index, uint64_t size, uint32_t low,
+		bool mmap_ok)
 {
 	dev->regions[index].size = size;
 	dev->regions[index].flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
 				    (mmap_ok ? VFIO_REGION_INFO_FLAG_MMAP : 0);
-	put_le32(dev->config + PCI_BASE_ADDRESS_0 + 4 * index, low);
+	put_le32(dev->config + PCI_BASE_ADDRESS_0 + 4ul * index, low);
 }
 
 static void cap(struct fake_vdev *dev, uint8_t at, uint8_t id, uint8_t next)

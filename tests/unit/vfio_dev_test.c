@@ -13,13 +13,16 @@
 #include "vfio/vfio_dev.h"
 
 #define AREAS 6
-#define MMAP_CAPS (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |                         \
+#define MMAP_CAPS (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |                      \
 		   VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS)
 
 struct blob {
 	struct vfio_region_info info;
 	struct vfio_info_cap_header other;
-	struct vfio_region_info_cap_sparse_mmap sparse;
+	struct {
+		struct vfio_info_cap_header header;
+		uint32_t nr_areas, reserved;
+	} sparse; /* struct vfio_region_info_cap_sparse_mmap */
 	struct vfio_region_sparse_mmap_area areas[AREAS];
 };
 
@@ -76,7 +79,7 @@ static void test_sparse(void **state)
 	(void)state;
 	b.areas[0] = (struct vfio_region_sparse_mmap_area){ 0x8000, 0x1000 };
 	b.areas[1] = (struct vfio_region_sparse_mmap_area){ 0x0, 0x1000 };
-	b.areas[2] = (struct vfio_region_sparse_mmap_area){ 0x9000, 0x1000 }; /* touches the first */
+	b.areas[2] = (struct vfio_region_sparse_mmap_area){ 0x9000, 0x1000 }; /* touches 0 */
 	b.areas[3] = (struct vfio_region_sparse_mmap_area){ 0x4800, 0x1000 }; /* no whole page */
 	b.areas[4] = (struct vfio_region_sparse_mmap_area){ 0xf000, 0x1000 };
 	b.areas[5] = (struct vfio_region_sparse_mmap_area){ 0x0800, 0x2800 }; /* overlaps */

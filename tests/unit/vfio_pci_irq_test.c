@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Interrupts of a function handed over: what VFIO and KVM are asked for, and how often. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <linux/kvm.h>
+#include <linux/pci_regs.h>
+
+#include "base/util.h"
+#include "fake_guest.h"
+#include "fake_kvm.h"
+
+#define MSIX VFIO_PCI_MSIX_IRQ_INDEX
+
+static int setup(void **state)
+{
+	*state = fake_guest_new(64 * MIB, false);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_guest_free(*state);
+	return 0;
+}
+
+/* Calls for interrupts since the last fake_vfio_forget() and @kvm_before. */
+static unsigned int kvm_irq_calls(void)
+{
+	return fake_kvm_count(KVM_IRQFD) + fake_kvm_count(KVM_SET_GSI_ROUTING);
+}
+
+static void expect_set(const struct fake_vdev *dev, unsigned int at, uint32_t index, uint32_t start,
+		       uint32_t count)
+{
+	assert_true(at < dev->set_count);
+	assert_int_equal(dev->sets[at].index, index);
+	assert_int_equal(dev->sets[at].start, start);
+	assert_int_equal(dev->sets[at].count, count);
+}
+
+static void msix_masked_all(struct fake_guest *g, struct pci_dev *pdev, bool masked)
+{
+	(void)g;
+	pci_config_write(pdev, pdev->msix.cap + PCI_MSIX_FLAGS, 2,
+			 PCI_MSIX_FLAGS_ENABLE | (masked ? PCI_MSIX_FLAGS_MASKALL : 0));
+}
+
+/* As Linux does it: enable with everything masked, write all entries masked, take the function mask
+ * away, then unmask each vector when its driver asks for the interrupt. */
+static void linux_enable(struct fake_guest *g, struct pci_dev *pdev, unsigned int n)
+{
+	unsigned int v;
+
+	msix_masked_all(g, pdev, true);
+	for (v = 0; v < n; v++)
+		fake_guest_msix_entry(g, pdev, v, true);
+	msix_masked_all(g, pdev, false);
+	for (v = 0; v < n; v++)
+		fake_guest_msix_entry(g, pdev, v, false);
+	irqs_flush(&g->vm->irqs);
+}
+
+/* G3: N vectors cost at most 2 routing commits and 2N+6 interrupt calls in all, and the host gives
+ * no vector that the guest does not use. */
+static void test_msix_lazy(void **state)
+{
+	static const unsigned int counts[] = { 1, 2, 3, 16, 33, 65 };
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	unsigned int i, v, n, kvm;
+	struct pci_dev *pdev;
+
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		n = counts[i];
+		pdev = fake_guest_add(g, NVME);
+		fake_guest_place(g);
+		fake_vfio_forget();
+		kvm = kvm_irq_calls();
+		v = fake_kvm_count(KVM_SET_GSI_ROUTING);
+		linux_enable(g, pdev, n);
+		assert_true(fake_kvm_count(KVM_SET_GSI_ROUTING) - v <= 2);
+		kvm = kvm_irq_calls() - kvm;
+		/* INTx off; MSI-X on with nothing in it; one for each vector. */
+		assert_int_equal(dev->set_count, 1 + 1 + n);
+		if (kvm + dev->set_count > 2 * n + 6)
+			fail_msg("%u vectors: %u calls to KVM, %u to VFIO", n, kvm, dev->set_count);
+		expect_set(dev, 0, VFIO_PCI_INTX_IRQ_INDEX, 0, 0);
+		expect_set(dev, 1, MSIX, 0, 1);
+		assert_int_equal(dev->sets[1].first, -1);
+		expect_set(dev, 1 + n, MSIX, n - 1, 1);
+		assert_int_equal(dev->allocated, n);
+		assert_int_equal(fake_kvm_irqfds(), n);
+		for (v = 0; v < n; v++) {
+			assert_int_equal(dev->fds[v], pci_vector_fd(pdev, v));
+			assert_true(fake_kvm_irqfd(dev->fds[v]) > 0);
+		}
+		dev_remove(&pdev->dev);
+		loop_do_posted(g->vm->loop);
+		assert_int_equal(fake_kvm_irqfds(), 0);
+	}
+	assert_int_equal(g->len, 0);
+}
+
+/* A guest that fills the table before it switches MSI-X on: one call for all. */
+static void test_msix_prepared(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+
+	fake_guest_place(g);
+	fake_guest_msix_entry(g, pdev, 0, false);
+	fake_guest_msix_entry(g, pdev, 1, true);
+	fake_guest_msix_entry(g, pdev, 2, false);
+	assert_int_equal(dev->set_count, 0);
+	fake_guest_msix_enable(pdev, true);
+	assert_int_equal(dev->set_count, 1);
+	expect_set(dev, 0, MSIX, 0, 3);
+	assert_int_equal(dev->fds[0], pci_vector_fd(pdev, 0));
+	assert_int_equal(dev->fds[1], -1);
+	assert_int_equal(dev->fds[2], pci_vector_fd(pdev, 2));
+}
+
+/* Masking a vector or the function takes irqfds away, and never reaches VFIO. */
+static void test_masking(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+	unsigned int i;
+
+	fake_guest_place(g);
+	linux_enable(g, pdev, 3);
+	fake_vfio_forget();
+	for (i = 0; i < 100; i++) {
+		fake_guest_msix_entry(g, pdev, 1, true);
+		irqs_flush(&g->vm->irqs);
+		assert_int_equal(fake_kvm_irqfd(dev->fds[1]), -1);
+		fake_guest_msix_entry(g, pdev, 1, false);
+		irqs_flush(&g->vm->irqs);
+		assert_true(fake_kvm_irqfd(dev->fds[1]) > 0);
+		msix_masked_all(g, pdev, true);
+		msix_masked_all(g, pdev, false);
+		irqs_flush(&g->vm->irqs);
+	}
+	assert_int_equal(dev->set_count, 0);
+	assert_int_equal(fake_kvm_irqfds(), 3);
+	fake_guest_msix_enable(pdev, false);
+	assert_int_equal(dev->set_count, 1);
+	expect_set(dev, 0, MSIX, 0, 0);
+	assert_int_equal(dev->mode, -1);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+}
+
+/* A kernel that cannot add vectors later: the whole table at once, then one call for each. */
+static void test_noresize(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev;
+
+	dev->irqs[MSIX].flags |= VFIO_IRQ_INFO_NORESIZE;
+	pdev = fake_guest_add(g, VF0);
+	fake_guest_place(g);
+	linux_enable(g, pdev, 2);
+	assert_int_equal(dev->set_count, 3);
+	expect_set(dev, 0, MSIX, 0, 3);
+	expect_set(dev, 1, MSIX, 0, 1);
+	expect_set(dev, 2, MSIX, 1, 1);
+	assert_int_equal(dev->fds[1], pci_vector_fd(pdev, 1));
+	assert_int_equal(g->len, 0);
+}
+
+static void expect_two_of_three(struct fake_guest *g, struct fake_vdev *dev, struct pci_dev *pdev)
+{
+	unsigned int v;
+
+	g->len = 0;
+	g->text[0] = '\0';
+	fake_vfio_forget();
+	for (v = 0; v < 3; v++)
+		fake_guest_msix_entry(g, pdev, v, false);
+	fake_guest_msix_enable(pdev, true);
+	assert_int_equal(dev->set_count, 2);
+	expect_set(dev, 1, MSIX, 0, 2);
+	assert_true(fake_guest_logged(g, "the host gives 2 of 3; 1 in use stay silent"));
+	assert_int_equal(dev->fds[1], pci_vector_fd(pdev, 1));
+	fake_guest_msix_enable(pdev, false);
+}
+
+static void test_noresize_short(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev;
+
+	dev->irqs[MSIX].flags |= VFIO_IRQ_INFO_NORESIZE;
+	dev->vectors_room = 2;
+	pdev = fake_guest_add(g, VF0);
+	fake_guest_place(g);
+	expect_two_of_three(g, dev, pdev);
+	for (unsigned int v = 0; v < 3; v++)
+		fake_guest_msix_entry(g, pdev, v, true);
+	linux_enable(g, pdev, 3);
+	assert_true(fake_guest_logged(g, "vector 2 stays silent: the host gave fewer vectors"));
+	assert_int_equal(dev->fds[1], pci_vector_fd(pdev, 1));
+}
+
+/* The host has two vectors left of the three: the function works with two, and it is said. */
+static void test_host_short(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+
+	fake_guest_place(g);
+	dev->vectors_room = 2;
+	linux_enable(g, pdev, 3);
+	assert_true(fake_guest_logged(g, "0000:01:10.0: vector 2 stays silent: No space left"));
+	assert_int_equal(dev->fds[1], pci_vector_fd(pdev, 1));
+	fake_guest_msix_enable(pdev, false);
+	/* The same when they are asked for together. */
+	expect_two_of_three(g, dev, pdev);
+	/* None at all; and when there are some later, the next vector brings them up. */
+	dev->vectors_room = 0;
+	fake_guest_msix_entry(g, pdev, 1, true);
+	fake_guest_msix_entry(g, pdev, 2, true);
+	g->len = 0;
+	fake_guest_msix_enable(pdev, true);
+	assert_true(fake_guest_logged(g, "no vector works: No space left"));
+	assert_int_equal(dev->mode, -1);
+	dev->vectors_room = 16;
+	fake_guest_msix_entry(g, pdev, 2, false);
+	assert_int_equal(dev->mode, MSIX);
+	assert_int_equal(dev->fds[0], pci_vector_fd(pdev, 0));
+	assert_int_equal(dev->fds[2], pci_vector_fd(pdev, 2));
+}
+
+static void test_msi(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	unsigned int v;
+
+	fake_vfio_forget();
+	pci_config_write(pdev, 0x54, 4, 0xfee00000);
+	pci_config_write(pdev, 0x5c, 2, 0x4040);
+	pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE | 2 << 4); /* four vectors */
+	assert_int_equal(dev->set_count, 2);
+	expect_set(dev, 0, VFIO_PCI_INTX_IRQ_INDEX, 0, 0);
+	expect_set(dev, 1, VFIO_PCI_MSI_IRQ_INDEX, 0, 4);
+	for (v = 0; v < 4; v++) {
+		assert_true(dev->fds[v] >= 0);
+		assert_int_equal(dev->fds[v], pci_vector_fd(pdev, v));
+	}
+	irqs_flush(&g->vm->irqs);
+	assert_int_equal(fake_kvm_irqfds(), 4);
+	pci_config_write(pdev, 0x52, 2, 0);
+	assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
+	assert_int_equal(fake_kvm_irqfds(), 1);
+}
+
+/* The interrupt goes by trigger from VFIO to KVM, the EOI by resample back. */
+static void test_intx(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_e1000(E1000, E1000_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, E1000);
+
+	assert_int_equal(dev->set_count, 2);
+	assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
+	assert_int_equal(dev->fds[0], pdev->intx.trigger);
+	assert_int_equal(dev->unmask, pdev->intx.resample);
+	assert_int_equal(fake_kvm_resample(pdev->intx.trigger), pdev->intx.resample);
+	assert_int_equal(fake_kvm_irqfd(pdev->intx.trigger),
+			 GSI_PCI_FIRST + (pdev->devfn >> 3) % GSI_PCI_COUNT);
+	/* INTx disable takes both down, and clearing it brings them back. */
+	pci_config_write(pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+	assert_int_equal(dev->mode, -1);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+	pci_config_write(pdev, PCI_COMMAND, 2, 0);
+	assert_int_equal(dev->unmask, pdev->intx.resample);
+	assert_int_equal(fake_kvm_irqfds(), 1);
+	dev_reset_all(g->vm);
+	assert_int_equal(dev->unmask, pdev->intx.resample);
+	assert_int_equal(fake_kvm_irqfds(), 1);
+	/* Quiesced, it stays off whatever the guest does. */
+	pdev->dev.class->quiesce(&pdev->dev);
+	pci_config_write(pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+	pci_config_write(pdev, PCI_COMMAND, 2, 0);
+	assert_int_equal(dev->mode, -1);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+}
+
+static void intx_fails(struct fake_guest *g, unsigned int at, int code, const char *text)
+{
+	struct pci_dev *pdev;
+
+	g->len = 0;
+	g->text[0] = '\0';
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, at, code);
+	pdev = fake_guest_add(g, E1000);
+	if (!fake_guest_logged(g, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, g->text);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+	dev_remove(&pdev->dev);
+	loop_do_posted(g->vm->loop);
+}
+
+static void test_intx_refused(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_e1000(E1000, E1000_GROUP);
+	struct pci_dev *pdev;
+
+	intx_fails(g, 1, EBUSY, "0000:06:01.0: INTx stays silent: the host's line is shared");
+	intx_fails(g, 2, EINVAL, "the kernel takes no eventfd that unmasks it: Invalid argument");
+	assert_int_equal(dev->mode, -1);
+	/* A function without INTx shows no pin. */
+	dev->irqs[VFIO_PCI_INTX_IRQ_INDEX].count = 0;
+	pdev = fake_guest_add(g, E1000);
+	assert_int_equal(pci_config_read(pdev, PCI_INTERRUPT_PIN, 1), 0);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+}
+
+/* From one kind straight to another: VFIO takes one at a time. */
+static void test_modes(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	unsigned int i;
+
+	fake_guest_place(g);
+	for (i = 0; i < 10; i++) {
+		linux_enable(g, pdev, 4);
+		assert_int_equal(dev->mode, MSIX);
+		/* Both on at once: a fault of the guest's. MSI-X stands. */
+		pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE);
+		assert_int_equal(dev->mode, MSIX);
+		fake_guest_msix_enable(pdev, false);
+		assert_int_equal(dev->mode, VFIO_PCI_MSI_IRQ_INDEX);
+		dev_reset_all(g->vm);
+		assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
+	}
+	assert_int_equal(g->len, 0);
+	assert_int_equal(fake_kvm_irqfds(), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_msix_lazy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_msix_prepared, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_masking, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_noresize, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_noresize_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_msi, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_intx_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
