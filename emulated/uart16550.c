@@ -167,10 +167,10 @@ static void uart_modem(struct uart *u)
 	uint8_t old = u->msr & 0xf0, delta;
 
 	if (u->mcr & UART_MCR_LOOP)
-		lines = (u->mcr & UART_MCR_RTS ? UART_MSR_CTS : 0) |
-			(u->mcr & UART_MCR_DTR ? UART_MSR_DSR : 0) |
-			(u->mcr & UART_MCR_OUT1 ? UART_MSR_RI : 0) |
-			(u->mcr & UART_MCR_OUT2 ? UART_MSR_DCD : 0);
+		lines = ((u->mcr & UART_MCR_RTS) ? UART_MSR_CTS : 0) |
+			((u->mcr & UART_MCR_DTR) ? UART_MSR_DSR : 0) |
+			((u->mcr & UART_MCR_OUT1) ? UART_MSR_RI : 0) |
+			((u->mcr & UART_MCR_OUT2) ? UART_MSR_DCD : 0);
 	delta = (old ^ lines) >> 4;
 	/* The ring indicator counts where it ends. */
 	if (lines & UART_MSR_RI)
@@ -209,7 +209,7 @@ static void uart_write_fcr(struct uart *u, uint8_t value)
 	bool toggled = (value ^ u->fcr) & UART_FCR_ENABLE_FIFO;
 
 	/* The other bits count only together with this one. */
-	u->fcr = value & UART_FCR_ENABLE_FIFO ? value & (UART_FCR_ENABLE_FIFO | 0xc0) : 0;
+	u->fcr = (value & UART_FCR_ENABLE_FIFO) ? value & (UART_FCR_ENABLE_FIFO | 0xc0) : 0;
 	if (toggled || (uart_fifo_on(u) && (value & UART_FCR_CLEAR_RCVR)))
 		u->rx_count = 0;
 	uart_update(u);

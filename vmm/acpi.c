@@ -17,7 +17,7 @@ static const
 
 #define ACPI_HEADER 36u
 #define RSDP_SIZE 36u
-#define XSDT_TABLES 3u
+#define XSDT_TABLES 3ull
 #define FADT_SIZE 276u
 #define MCFG_SIZE 60u
 #define MADT_FIXED 44u
@@ -74,6 +74,13 @@ static uint8_t acpi_checksum(const uint8_t *p, size_t len)
 	return (uint8_t)-sum;
 }
 
+/* The fields of a fixed length that hold text are not terminated. */
+static void acpi_text(uint8_t *p, const char *text)
+{
+	while (*text)
+		*p++ = (uint8_t)*text++;
+}
+
 static gpa_t acpi_gpa(const struct acpi_build *b, const uint8_t *table)
 {
 	return GPA_ACPI_BASE + (uint64_t)(table - b->buf);
@@ -86,13 +93,13 @@ static uint8_t *acpi_table(struct acpi_build *b, const char *signature, uint8_t 
 	uint8_t *t = b->buf + b->used;
 
 	b->used += align_up(size, 16);
-	memcpy(t, signature, 4);
+	acpi_text(t, signature);
 	put_le32(t + 4, size);
 	t[8] = revision;
-	memcpy(t + 10, "VIADCT", 6);
-	memcpy(t + 16, "VIADUCT ", 8);
+	acpi_text(t + 10, "VIADCT");
+	acpi_text(t + 16, "VIADUCT ");
 	put_le32(t + 24, 1);
-	memcpy(t + 28, "VIAD", 4);
+	acpi_text(t + 28, "VIAD");
 	put_le32(t + 32, 1);
 	return t;
 }
@@ -137,7 +144,7 @@ static void acpi_fadt(struct acpi_build *b, gpa_t dsdt)
 	put_le64(t + FADT_X_DSDT, dsdt);
 	acpi_gas(t + FADT_SLEEP_CONTROL, PIO_ACPI + ACPI_PM_SLEEP_CONTROL);
 	acpi_gas(t + FADT_SLEEP_STATUS, PIO_ACPI + ACPI_PM_SLEEP_STATUS);
-	memcpy(t + FADT_HYPERVISOR, "VIADUCT", 7);
+	acpi_text(t + FADT_HYPERVISOR, "VIADUCT");
 	acpi_finish(t);
 	b->tables[b->count++] = acpi_gpa(b, t);
 }
@@ -152,8 +159,8 @@ static uint32_t acpi_madt_size(unsigned int cpus)
 
 /*
  * No PC/AT compatible PICs (flags 0) and no overrides: a hardware-reduced Linux has no legacy
- * interrupts (acpi_generic_reduced_hw_init() puts null_legacy_pic in place), so every interrupt is a
- * GSI with the trigger mode that the DSDT gives it.
+ * interrupts (acpi_generic_reduced_hw_init() puts null_legacy_pic in place), so every interrupt is
+ * a GSI with the trigger mode that the DSDT gives it.
  */
 static void acpi_madt(struct acpi_build *b, unsigned int cpus)
 {
@@ -199,7 +206,7 @@ static void acpi_mcfg(struct acpi_build *b)
 
 static gpa_t acpi_xsdt(struct acpi_build *b)
 {
-	uint8_t *t = acpi_table(b, "XSDT", 1, ACPI_HEADER + XSDT_TABLES * 8);
+	uint8_t *t = acpi_table(b, "XSDT", 1, ACPI_HEADER + (uint32_t)XSDT_TABLES * 8);
 	unsigned int i;
 
 	for (i = 0; i < XSDT_TABLES; i++)
@@ -212,8 +219,8 @@ static void acpi_rsdp(struct acpi_build *b, gpa_t xsdt)
 {
 	uint8_t *p = b->buf;
 
-	memcpy(p, "RSD PTR ", 8);
-	memcpy(p + 9, "VIADCT", 6);
+	acpi_text(p, "RSD PTR ");
+	acpi_text(p + 9, "VIADCT");
 	p[15] = 2;
 	put_le32(p + 20, RSDP_SIZE);
 	put_le64(p + 24, xsdt);
@@ -248,15 +255,16 @@ static int acpi_info_write(struct vm *vm)
 
 int acpi_build(struct vm *vm, struct err *err)
 {
-	size_t room = RSDP_SIZE + sizeof(dsdt_aml_code) + FADT_SIZE + MCFG_SIZE +
+	uint64_t room = RSDP_SIZE + sizeof(dsdt_aml_code) + FADT_SIZE + MCFG_SIZE +
 		      acpi_madt_size(vm->config.cpus) + ACPI_HEADER + XSDT_TABLES * 8 +
 		      (XSDT_TABLES + 3) * 16;
 	struct acpi_build b = { .used = align_up(RSDP_SIZE, 16) };
 	int ret;
 
 	if (room > GPA_ACPI_SIZE)
-		return err_set(err, -ENOSPC, "ACPI tables for %u CPUs: %zu bytes, there is room for %llu",
-			       vm->config.cpus, room, GPA_ACPI_SIZE);
+		return err_set(err, -ENOSPC,
+			       "ACPI tables for %u CPUs: %llu bytes, there is room for %llu",
+			       vm->config.cpus, (unsigned long long)room, GPA_ACPI_SIZE);
 	b.buf = calloc(1, room);
 	if (!b.buf)
 		return err_sys(err, -ENOMEM, "ACPI tables");

@@ -152,7 +152,7 @@ int boot_open(struct boot_image **ret_image, const struct boot_spec *spec, uint6
 	      struct err *err)
 {
 	struct boot_image *image = calloc(1, sizeof(*image));
-	int ret = 0;
+	int ret;
 
 	if (!image)
 		return err_sys(err, -ENOMEM, "kernel %s", spec->kernel);
@@ -163,10 +163,11 @@ int boot_open(struct boot_image **ret_image, const struct boot_spec *spec, uint6
 	image->kernel = strdup(spec->kernel);
 	image->append = strdup(spec->append ? spec->append : "");
 	image->initrd = spec->initrd ? strdup(spec->initrd) : NULL;
-	if (!image->kernel || !image->append || (spec->initrd && !image->initrd))
-		ret = err_sys(err, -ENOMEM, "kernel %s", spec->kernel);
-	if (!ret)
-		ret = boot_kernel_open(image, err);
+	if (!image->kernel || !image->append || (spec->initrd && !image->initrd)) {
+		boot_close(image);
+		return err_sys(err, -ENOMEM, "kernel %s", spec->kernel);
+	}
+	ret = boot_kernel_open(image, err);
 	if (!ret && image->initrd)
 		ret = boot_initrd_open(image, err);
 	if (ret) {

@@ -13,7 +13,7 @@
 #define LINUX_JUMP_BYTE 0x201u /* 0x202 + this byte is where the header ends */
 #define LINUX_ENTRY64 0x200u
 #define LINUX_PROTOCOL_MIN 0x020cu /* 2.12: xloadflags, Linux 3.8 */
-#define LINUX_PAGE_TABLES 6u
+#define LINUX_TABLES_SIZE (6 * 4096ull)
 
 #define PTE_PRESENT 1u
 #define PTE_WRITE 2u
@@ -52,7 +52,7 @@ static int linux_check_size(struct boot_image *image, struct err *err)
 	const struct setup_header *hdr = &image->hdr;
 
 	/* boot.rst: "for backwards compatibility, 0 means 4". Sectors, without the boot sector. */
-	image->body_off = ((hdr->setup_sects ? hdr->setup_sects : 4) + 1) * 512u;
+	image->body_off = ((hdr->setup_sects ? hdr->setup_sects : 4) + 1) * 512ull;
 	image->body_size = (uint64_t)hdr->syssize * 16;
 	/* A signed kernel is longer than it says; that part is not loaded. */
 	if (image->body_size <= LINUX_ENTRY64 ||
@@ -60,7 +60,7 @@ static int linux_check_size(struct boot_image *image, struct err *err)
 		return err_set(err, -ENODATA,
 			       "kernel %s: truncated: %llu bytes, its header says %llu",
 			       image->kernel, (unsigned long long)image->kernel_size,
-			       (unsigned long long)(image->body_off + image->body_size));
+			       (unsigned long long)image->body_off + image->body_size);
 	return 0;
 }
 
@@ -113,17 +113,17 @@ int boot_linux_open(struct boot_image *image, const uint8_t *head, size_t len, s
  * for kernel, zero page and command line, and initrd and ACPI tables are there too. */
 static int linux_page_tables(struct vm *vm)
 {
-	uint8_t *table = mem_ptr(&vm->mem, BOOT_TABLES, LINUX_PAGE_TABLES * 4096);
-	unsigned int i;
+	uint8_t *table = mem_ptr(&vm->mem, BOOT_TABLES, LINUX_TABLES_SIZE);
+	uint64_t i;
 
 	if (!table)
 		return -EFAULT;
-	memset(table, 0, LINUX_PAGE_TABLES * 4096);
+	memset(table, 0, LINUX_TABLES_SIZE);
 	put_le64(table, (BOOT_TABLES + 0x1000) | PTE_PRESENT | PTE_WRITE);
 	for (i = 0; i < 4; i++)
 		put_le64(table + 0x1000 + i * 8,
-			 (BOOT_TABLES + 0x2000 + i * 0x1000ull) | PTE_PRESENT | PTE_WRITE);
-	for (i = 0; i < 4 * 512; i++)
+			 (BOOT_TABLES + 0x2000 + i * 0x1000) | PTE_PRESENT | PTE_WRITE);
+	for (i = 0; i < 2048; i++)
 		put_le64(table + 0x2000 + i * 8,
 			 i * 2 * MIB | PTE_PRESENT | PTE_WRITE | PTE_LARGE);
 	return 0;

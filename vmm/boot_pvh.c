@@ -114,7 +114,7 @@ static int pvh_add_segment(struct boot_image *image, const Elf64_Phdr *ph, struc
 		return err_set(err, -ENODATA,
 			       "kernel %s: truncated: %llu bytes, a segment ends at %llu",
 			       image->kernel, (unsigned long long)image->kernel_size,
-			       (unsigned long long)(ph->p_offset + ph->p_filesz));
+			       (unsigned long long)ph->p_offset + ph->p_filesz);
 	if (ph->p_paddr < BOOT_HIGH)
 		return pvh_bad(image, err, "a segment wants to be below 1 MiB");
 	end = ph->p_paddr + ph->p_memsz;

@@ -114,8 +114,8 @@ static int chardev_open_unix(struct chardev *ch, struct err *err)
 		return ret;
 	ch->out_kind = CHARDEV_OUT_SOCKET;
 	ch->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* The path takes its mode from the socket (unix_bind()), so that it is never open to others,
-	 * and the process's umask need not be touched. */
+	/* The path takes its mode from the socket (unix_bind()), so that it is never open to
+	 * others, and the process's umask need not be touched. */
 	if (ch->listen_fd < 0 || fchmod(ch->listen_fd, 0600) < 0 ||
 	    bind(ch->listen_fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    listen(ch->listen_fd, 1) < 0)
@@ -142,7 +142,7 @@ static const struct chardev_kind *chardev_kind_of(const char *spec, const char *
 		const struct chardev_kind *kind = &chardev_kinds[i];
 		size_t len = strlen(kind->name);
 
-		if (strncmp(spec, kind->name, len))
+		if (strncmp(spec, kind->name, len) != 0)
 			continue;
 		*ret_path = spec + len + 1;
 		if (kind->path ? spec[len] == '=' && spec[len + 1] : !spec[len])
@@ -220,7 +220,8 @@ void chardev_term_raw(struct chardev *ch)
 		return;
 	}
 	raw = ch->saved;
-	raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+	raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL |
+				   IXON);
 	/* OPOST stays, so that log lines look right. */
 	raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
 	raw.c_cflag = (raw.c_cflag & ~(tcflag_t)(CSIZE | PARENB)) | CS8;

@@ -280,7 +280,7 @@ static void nothing_overlaps(void **state)
 	s[n++] = (struct span){ LOAD, INIT_SIZE };
 	s[n++] = (struct span){ zero_page(r)->hdr.ramdisk_image, 3 * MIB + 1 };
 	s[n++] = (struct span){ r->entry.arg, 4096 };
-	s[n++] = (struct span){ r->entry.page_table, 6 * 4096 };
+	s[n++] = (struct span){ r->entry.page_table, 0x6000 };
 	s[n++] = (struct span){ r->entry.gdt, 32 };
 	s[n++] = (struct span){ BOOT_CMDLINE, BOOT_CMDLINE_ROOM };
 	s[n++] = (struct span){ r->entry.rsp - 4096, 4096 };
@@ -343,8 +343,8 @@ static void bad_headers_are_refused(void **state)
 	BAD_HEADER(r, syssize, BODY / 16 + 1, -ENODATA, 64 * MIB, "truncated");
 	BAD_HEADER(r, syssize, 0, -ENODATA, 64 * MIB, "truncated");
 	BAD_HEADER(r, syssize, 0xffffffff, -ENODATA, 64 * MIB, "truncated");
-	BAD_HEADER(r, init_size, 48 * MIB + 1, -ENOMEM, 64 * MIB, "needs 65 MiB of memory, the guest "
-								 "has 64 MiB");
+	BAD_HEADER(r, init_size, 48 * MIB + 1, -ENOMEM, 64 * MIB,
+		   "needs 65 MiB of memory, the guest has 64 MiB");
 	BAD_HEADER(r, pref_address, 0xffffffffffffff00ull, -ENOEXEC, 64 * MIB, "where no RAM");
 	BAD_HEADER(r, pref_address, 0x80000000ull, -ENOMEM, 64 * MIB, "needs 2048 MiB");
 	BAD_HEADER(r, header, 0, -ENOEXEC, 64 * MIB, "a boot sector or disk image");
@@ -487,7 +487,7 @@ static void pvh_is_loaded(void **state)
 	assert_int_equal(get_le64(module), 64 * MIB - 8192);
 	assert_int_equal(get_le64(module + 8), 4097);
 	for (i = 0; i < get_le32(info + 48); i++) {
-		map = mem_ptr(&r->vm.mem, get_le64(info + 40) + i * 24, 24);
+		map = mem_ptr(&r->vm.mem, get_le64(info + 40) + i * 24ull, 24);
 		ram += get_le32(map + 16) == BOOT_RAM ? get_le64(map + 8) : 0;
 	}
 	assert_int_equal(ram, 64 * MIB - (BOOT_HIGH - BOOT_BASE_RAM_END));

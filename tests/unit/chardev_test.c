@@ -280,7 +280,7 @@ static void deaf_client_loses_the_oldest(void **state)
 	emit(e, "the end", 7);
 	assert_int_equal(atomic_load(&e->rig->lines), 1);
 	/* The newest is there. */
-	while (memcmp(last, "the end", 7)) {
+	while (memcmp(last, "the end", 7) != 0) {
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
 		char c;
 
@@ -390,6 +390,16 @@ static void stdio_back(struct stdio old)
 	close(old.out);
 }
 
+static enum vm_request asked(struct vm *vm)
+{
+	enum vm_request request;
+
+	pthread_mutex_lock(&vm->request_lock);
+	request = vm->request;
+	pthread_mutex_unlock(&vm->request_lock);
+	return request;
+}
+
 static void open_terminal(int *ret_master, int *ret_slave)
 {
 	char name[64];
@@ -427,7 +437,7 @@ static void terminal_is_raw_while_attached(void **state)
 	assert_int_equal(write(master, "stuck\x01h", 7), 7);
 	n = read(master, echo, sizeof(echo) - 1);
 	assert_int_equal(write(master, "\x01x", 2), 2);
-	WAIT_FOR(e->rig->vm->request == VM_QUIT);
+	WAIT_FOR(asked(e->rig->vm) == VM_QUIT);
 	chardev_restore(e->ch);
 	tcgetattr(slave, &handler);
 	put_away(e);

@@ -373,7 +373,7 @@ static void unplugged_reads_as_nothing(void **state)
 	out(p, UART_TX, 'p');
 	expect_bytes(p->far, "p", 1);
 	loop_rig_stop(p->rig);
-	while (dev && strcmp(dev->id, "com1"))
+	while (dev && strcmp(dev->id, "com1") != 0)
 		dev = dev->next;
 	assert_non_null(dev);
 	out(p, UART_TX, 'q');
