@@ -14,13 +14,26 @@
 
 /*
  * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
- * function costs seven: its folder is opened once, uevent has class, IDs and driver in one read,
- * two links give group and PF, and all network interfaces are found in one pass over class/net.
+ * VF costs five and another function six: uevent has class, IDs and driver in one read, two links
+ * give group and PF, and all network interfaces are found in one pass over class/net.
  */
 
-static ssize_t read_at(int dir, const char *name, char *buf, size_t size)
+/* A function: the folder of all, and its name there with room for an attribute's behind it. */
+struct place {
+	int bus;
+	char path[PCI_ADDR_STRLEN + 32];
+	size_t len;
+};
+
+static const char *attr_path(struct place *at, const char *name)
 {
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	memcpy(at->path + at->len, name, strlen(name) + 1);
+	return at->path;
+}
+
+static ssize_t read_at(struct place *at, const char *name, char *buf, size_t size)
+{
+	int fd = openat(at->bus, attr_path(at, name), O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -35,21 +48,21 @@ static ssize_t read_at(int dir, const char *name, char *buf, size_t size)
 	return n;
 }
 
-static long number_at(int dir, const char *name, long otherwise)
+static long number_at(struct place *at, const char *name, long otherwise)
 {
 	char text[32], *end;
 	long v;
 
-	if (read_at(dir, name, text, sizeof(text)) <= 0)
+	if (read_at(at, name, text, sizeof(text)) <= 0)
 		return otherwise;
 	v = strtol(text, &end, 0);
 	return end == text || v < 0 ? otherwise : v;
 }
 
 /* The last component of a link, or NULL. */
-static const char *link_at(int dir, const char *name, char *buf, size_t size)
+static const char *link_at(struct place *at, const char *name, char *buf, size_t size)
 {
-	ssize_t n = readlinkat(dir, name, buf, size - 1);
+	ssize_t n = readlinkat(at->bus, attr_path(at, name), buf, size - 1);
 	char *slash;
 
 	if (n <= 0)
@@ -75,40 +88,45 @@ static void parse_uevent(char *text, struct inventory_func *f)
 	}
 }
 
-static void read_ids(int dir, struct inventory_func *f)
+/* False when the function is not there any more. */
+static bool read_ids(struct place *at, struct inventory_func *f)
 {
 	char text[1024], link[512];
 	const char *driver;
 
-	if (read_at(dir, "uevent", text, sizeof(text)) > 0)
+	if (read_at(at, "uevent", text, sizeof(text)) > 0)
 		parse_uevent(text, f);
 	if (f->vendor)
-		return;
-	f->vendor = (uint16_t)number_at(dir, "vendor", 0xffff);
-	f->device = (uint16_t)number_at(dir, "device", 0xffff);
-	f->class = (uint32_t)number_at(dir, "class", 0) & 0xffffff;
-	driver = link_at(dir, "driver", link, sizeof(link));
+		return true;
+	f->vendor = (uint16_t)number_at(at, "vendor", 0xffff);
+	f->device = (uint16_t)number_at(at, "device", 0xffff);
+	f->class = (uint32_t)number_at(at, "class", 0) & 0xffffff;
+	driver = link_at(at, "driver", link, sizeof(link));
 	if (driver && strlen(driver) < sizeof(f->driver))
 		memcpy(f->driver, driver, strlen(driver) + 1);
+	return f->vendor != 0xffff;
 }
 
-static void read_func(int dir, struct inventory_func *f)
+/* False when it is not there any more. */
+static bool read_func(struct place *at, struct inventory_func *f)
 {
 	const char *base;
 	char link[512];
 	long total;
 
-	read_ids(dir, f);
-	base = link_at(dir, "iommu_group", link, sizeof(link));
+	if (!read_ids(at, f))
+		return false;
+	base = link_at(at, "iommu_group", link, sizeof(link));
 	f->group = base ? (int)strtol(base, NULL, 10) : -1;
-	base = link_at(dir, "physfn", link, sizeof(link));
+	base = link_at(at, "physfn", link, sizeof(link));
 	f->is_vf = base && !pci_addr_parse(base, &f->pf);
-	total = f->is_vf ? -1 : number_at(dir, "sriov_totalvfs", -1);
+	total = f->is_vf ? -1 : number_at(at, "sriov_totalvfs", -1);
 	f->is_pf = total >= 0;
-	if (!f->is_pf)
-		return;
-	f->total_vfs = (unsigned int)total;
-	f->num_vfs = (unsigned int)number_at(dir, "sriov_numvfs", 0);
+	if (f->is_pf) {
+		f->total_vfs = (unsigned int)total;
+		f->num_vfs = (unsigned int)number_at(at, "sriov_numvfs", 0);
+	}
+	return true;
 }
 
 static int func_cmp(const void *a, const void *b)
@@ -139,28 +157,25 @@ static void *append(void **array, size_t count, size_t size)
 	return memset((char *)*array + count * size, 0, size);
 }
 
-static int read_funcs(int bus, DIR *dir, struct inventory *inv)
+static int read_funcs(DIR *dir, struct inventory *inv)
 {
+	struct place at = { .bus = dirfd(dir) };
 	struct inventory_func *f;
 	struct pci_addr addr;
 	struct dirent *e;
-	int fd;
 
 	while ((e = readdir(dir))) {
 		if (pci_addr_parse(e->d_name, &addr))
 			continue;
-		fd = openat(bus, e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			continue; /* unplugged since readdir() */
 		f = append((void **)&inv->funcs, inv->func_count, sizeof(*f));
-		if (!f) {
-			close(fd);
+		if (!f)
 			return -ENOMEM;
-		}
-		inv->func_count++;
+		at.len = strlen(e->d_name);
+		memcpy(at.path, e->d_name, at.len);
+		at.path[at.len++] = '/';
 		f->addr = addr;
-		read_func(fd, f);
-		close(fd);
+		/* Not counted: it was unplugged since readdir(). */
+		inv->func_count += read_func(&at, f);
 	}
 	return 0;
 }
@@ -232,7 +247,7 @@ int inventory_read(const struct host *host, struct inventory **ret_inv, struct e
 	ret = host_path(path, host->sysfs_root, "bus/pci/devices");
 	if (!ret) {
 		dir = opendir(path);
-		ret = dir ? read_funcs(dirfd(dir), dir, inv) : -errno;
+		ret = dir ? read_funcs(dir, inv) : -errno;
 	}
 	if (!ret)
 		ret = read_nets(host, inv);

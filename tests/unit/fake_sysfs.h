@@ -105,4 +105,8 @@ char *fake_snapshot(const struct fake *f);
  * 0000:06:01.0 (eth1) and 8139cp 0000:06:02.0 (eth2) in group 15; vfio-pci and pci-stub loaded. */
 struct fake *fake_new_lab(void);
 
+/* @count functions with no more than uevent and links, in domain 0001: a PF, its 255 VFs, and so
+ * on. Each 16th has an interface. */
+void fake_many(struct fake *f, unsigned int count);
+
 #endif

@@ -43,6 +43,37 @@ struct fake *fake_new_lab(void)
 	return f;
 }
 
+void fake_many(struct fake *f, unsigned int count)
+{
+	char addr[PCI_ADDR_STRLEN], path[PATH_MAX];
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		struct pci_addr a = { .domain = 1, .bus = (uint8_t)(i >> 8),
+				      .dev = i >> 3 & 0x1f, .fn = i & 7 };
+
+		pci_addr_str(&a, addr);
+		fk_attr(f, addr, "uevent", "DRIVER=%s\nPCI_CLASS=20000\nPCI_ID=8086:%s\n"
+			"PCI_SUBSYS_ID=8086:0001\nPCI_SLOT_NAME=%s\nMODALIAS=pci:v00008086\n",
+			i & 255 ? "igbvf" : "igb", i & 255 ? "10CA" : "10C9", addr);
+		snprintf(path, sizeof(path), "sys/bus/pci/devices/%s", addr);
+		fk_link(f, path, "../../../devices/pci0000:00/%s", addr);
+		snprintf(path, sizeof(path), TREE "/iommu_group", addr);
+		fk_link(f, path, "../../../kernel/iommu_groups/%u", i);
+		if (i & 255) {
+			snprintf(path, sizeof(path), TREE "/physfn", addr);
+			fk_link(f, path, "../0001:%02x:00.0", i >> 8);
+		} else {
+			fk_attr(f, addr, "sriov_totalvfs", "255\n");
+			fk_attr(f, addr, "sriov_numvfs", "255\n");
+		}
+		if (i & 15)
+			continue;
+		snprintf(path, sizeof(path), "sys/class/net/n%u", i);
+		fk_link(f, path, "../../devices/pci0000:00/%s/net/n%u", addr, i);
+	}
+}
+
 struct lines {
 	char **line;
 	size_t count;

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The vfctl program itself, run on the fake host: what it prints, where, and how it ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "base/util.h"
+#include "fake_sysfs.h"
+#include "sriov/vf.h"
+
+#define ARGS_MAX 16
+#define IGB "0000:01:00.0"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIST_CPU_MS 1500 /* of the instrumented program */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LIST_CPU_MS 1500
+#endif
+#endif
+#ifndef LIST_CPU_MS
+#define LIST_CPU_MS 100
+#endif
+
+struct run {
+	int code;	     /* exit status, or 1000 + signal */
+	char *out;	     /* its stdout */
+	char *err;	     /* its stderr */
+	unsigned int cpu_ms; /* user and system */
+};
+
+static char *slurp(const char *path)
+{
+	struct stat st;
+	char *text;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	text = malloc((size_t)st.st_size + 1);
+	assert_non_null(text);
+	n = read(fd, text, (size_t)st.st_size);
+	assert_int_equal(n, st.st_size);
+	text[n] = '\0';
+	close(fd);
+	return text;
+}
+
+static void to_fd(int fd, const char *path)
+{
+	int from = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	if (from < 0 || dup2(from, fd) < 0)
+		_exit(99);
+	if (from != fd)
+		close(from);
+}
+
+/* @to: where stdout goes; NULL: is kept in r->out; "": is closed. */
+static void run_to(struct fake *f, struct run *r, const char *to, const char *const *args)
+{
+	const char *argv[ARGS_MAX + 4] = { "vfctl", "--sysfs-root", f->sys };
+	char out[300], err[300];
+	struct rusage usage;
+	int i, status;
+	pid_t pid;
+
+	for (i = 0; i < ARGS_MAX && args[i]; i++)
+		argv[3 + i] = args[i];
+	snprintf(out, sizeof(out), "%s/out", f->base);
+	snprintf(err, sizeof(err), "%s/err", f->base);
+	pid = fork();
+	if (!pid) {
+		to_fd(2, err);
+		if (to && !*to)
+			close(1);
+		else
+			to_fd(1, to ? to : out);
+		execv(VFCTL_PATH, (char **)argv);
+		_exit(98);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(wait4(pid, &status, 0, &usage), pid);
+	r->code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+	r->out = to ? NULL : slurp(out);
+	r->err = slurp(err);
+	r->cpu_ms = (unsigned int)((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+				   (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000);
+}
+
+#define RUN(f, r, ...) run_to(f, r, NULL, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void run_done(struct run *r)
+{
+	free(r->out);
+	free(r->err);
+}
+
+/* Fails with @code, nothing on stdout and one line on stderr that holds @text. */
+#define EXPECT_ERROR(f, code, text, ...) \
+	expect_error(f, code, text, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void expect_error(struct fake *f, int code, const char *text, const char *const *args)
+{
+	struct run r;
+
+	run_to(f, &r, NULL, args);
+	if (r.code != code || !strstr(r.err, text))
+		print_message("exit %d: %s\n", r.code, r.err);
+	assert_int_equal(r.code, code);
+	assert_string_equal(r.out, "");
+	assert_int_equal(strncmp(r.err, "vfctl: ", 7), 0);
+	assert_non_null(strstr(r.err, text));
+	assert_ptr_equal(strchr(r.err, '\n'), r.err + strlen(r.err) - 1);
+	run_done(&r);
+}
+
+static int setup(void **state)
+{
+	*state = fake_new_lab();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_free(*state);
+	return 0;
+}
+
+static void make_vfs(struct fake *f)
+{
+	struct pci_addr pf;
+
+	assert_int_equal(pci_addr_parse(IGB, &pf), 0);
+	assert_int_equal(vf_create(&f->host, &pf, 7, "vfio-pci", false, NULL, NULL), 0);
+}
+
+static struct json_object *member(struct json_object *o, const char *key)
+{
+	struct json_object *value;
+
+	assert_true(json_object_object_get_ex(o, key, &value));
+	return value;
+}
+
+static const char *text_of(struct json_object *o, const char *key)
+{
+	return json_object_get_string(member(o, key));
+}
+
+static void test_list(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *list, *pf, *vf;
+	struct run r;
+
+	make_vfs(f);
+	RUN(f, &r, "list");
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.err, "");
+	assert_non_null(strstr(r.out, IGB " 8086:10c9 igb           14 PF, 7 of 7         eth0"));
+	assert_non_null(strstr(r.out, "0000:01:10.2 8086:10ca vfio-pci      21 VF of " IGB));
+	run_done(&r);
+	RUN(f, &r, "list", "--json");
+	list = json_tokener_parse(r.out);
+	assert_int_equal(json_object_array_length(list), 13);
+	pf = json_object_array_get_idx(list, 1);
+	assert_string_equal(text_of(pf, "address"), IGB);
+	assert_string_equal(text_of(pf, "driver"), "igb");
+	assert_int_equal(json_object_get_int(member(pf, "num_vfs")), 7);
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(
+				    member(pf, "interfaces"), 0)), "eth0");
+	vf = json_object_array_get_idx(list, 2);
+	assert_string_equal(text_of(vf, "pf"), IGB);
+	assert_int_equal(json_object_get_int(member(vf, "group")), 20);
+	assert_null(member(json_object_array_get_idx(list, 0), "driver"));
+	json_object_put(list);
+	run_done(&r);
+}
+
+static void test_show(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *o, *use;
+	struct run r;
+
+	make_vfs(f);
+	fake_process(f, 77, "viaduct", "vfio/22");
+	RUN(f, &r, "show", "eth0/vf2");
+	assert_int_equal(r.code, 0);
+	assert_non_null(strstr(r.out, "VF:            2 of " IGB));
+	assert_non_null(strstr(r.out, "driver:        vfio-pci, override vfio-pci"));
+	assert_non_null(strstr(r.out, "22, viable"));
+	assert_non_null(strstr(r.out, "group 22 is open in viaduct (pid 77)"));
+	run_done(&r);
+	RUN(f, &r, "show", "0000:06:01.0");
+	assert_non_null(strstr(r.out, "0000:05:00.0 bridge, pcieport\n"));
+	assert_non_null(strstr(r.out, "run: vfctl bind 0000:06:01.0 0000:06:02.0 vfio-pci"));
+	run_done(&r);
+	RUN(f, &r, "--json", "show", IGB);
+	o = json_tokener_parse(r.out);
+	assert_int_equal(json_object_array_length(member(o, "vfs")), 7);
+	assert_string_equal(text_of(json_object_array_get_idx(member(o, "capabilities"), 0), "name"),
+			    "MSI-X");
+	assert_string_equal(text_of(o, "reset_method"), "flr bus");
+	use = member(o, "use");
+	assert_true(json_object_get_boolean(member(use, "in_use")));
+	assert_string_equal(text_of(use, "function"), "0000:01:10.4");
+	json_object_put(o);
+	run_done(&r);
+}
+
+static void test_failures(void **state)
+{
+	struct fake *f = *state;
+	char big[4097];
+
+	memset(big, 'A', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	EXPECT_ERROR(f, 1, "neither a PCI address", "show", "0000:00:00.8");
+	EXPECT_ERROR(f, 1, "after the PF comes", "show", "../../etc");
+	EXPECT_ERROR(f, 1, "neither a PCI address", "show", big);
+	EXPECT_ERROR(f, 1, "neither a PCI address", "show", "\xc3\xa9\xff\n");
+	EXPECT_ERROR(f, 1, "no such function", "show", "0000:44:00.0");
+	EXPECT_ERROR(f, 1, "at most", "create", "eth0", "8");
+	EXPECT_ERROR(f, 1, "7 at most", "create", "eth0", "65536");
+	EXPECT_ERROR(f, 1, "7 at most", "create", "eth0", "99999999999999999999");
+	EXPECT_ERROR(f, 1, "vfctl destroy", "create", "eth0", "0");
+	EXPECT_ERROR(f, 1, "modprobe mlx5", "create", "eth0", "2", "--driver", "mlx5");
+	EXPECT_ERROR(f, 1, "no SR-IOV", "create", "eth1", "2");
+	EXPECT_ERROR(f, 1, "modprobe nope", "bind", "eth0", "nope");
+	EXPECT_ERROR(f, 1, "no driver's name", "bind", "eth0", "../igb");
+	fake_net_addr(f, "eth0", "192.0.2.1");
+	fake_text(f, "proc/net/route", "Iface\neth1\t0\n");
+	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/net/eth1/flags", "0x1003\n");
+	EXPECT_ERROR(f, 1, "0000:06:01.0: eth1 is up and carries a route; bring it down or use "
+			   "--force", "bind", "eth2", "eth1", "vfio-pci");
+	fake_remove(f, "sys/bus");
+	EXPECT_ERROR(f, 1, "there is no PCI bus", "list");
+}
+
+static void test_usage(void **state)
+{
+	struct fake *f = *state;
+	struct run r;
+
+	EXPECT_ERROR(f, 2, "there is no command \"lost\"", "lost");
+	EXPECT_ERROR(f, 2, "list takes no --force", "list", "--force");
+	EXPECT_ERROR(f, 2, "bind takes no --driver", "bind", "eth0", "--driver", "x");
+	EXPECT_ERROR(f, 2, "usage: vfctl show FUNCTION", "show");
+	EXPECT_ERROR(f, 2, "usage: vfctl create PF N", "create", "eth0");
+	EXPECT_ERROR(f, 2, "usage: vfctl bind", "bind", "eth0");
+	EXPECT_ERROR(f, 2, "no number of VFs", "create", "eth0", "1e3");
+	EXPECT_ERROR(f, 2, "no number of VFs", "create", "--", "eth0", "-1");
+	EXPECT_ERROR(f, 2, "no number of VFs", "create", "eth0", "");
+	EXPECT_ERROR(f, 2, "is a driver, not an address", "bind", "eth0", "0000:01:00.0");
+	EXPECT_ERROR(f, 2, "no option \"--jason\"", "list", "--jason");
+	EXPECT_ERROR(f, 2, "needs a value", "create", "eth0", "1", "--driver");
+	RUN(f, &r, "--help");
+	assert_int_equal(r.code, 0);
+	assert_non_null(strstr(r.out, "vfctl bind FUNCTION... DRIVER"));
+	assert_string_equal(r.err, "");
+	run_done(&r);
+	RUN(f, &r, "create", "--help");
+	assert_int_equal(r.code, 0);
+	assert_non_null(strstr(r.out, "sriov_drivers_autoprobe"));
+	run_done(&r);
+	RUN(f, &r, "--version");
+	assert_int_equal(r.code, 0);
+	assert_int_equal(strncmp(r.out, "vfctl ", 6), 0);
+	run_done(&r);
+	run_to(f, &r, NULL, (const char *const[]){ NULL });
+	assert_int_equal(r.code, 2);
+	assert_string_equal(r.out, "");
+	run_done(&r);
+}
+
+static void expect_write_error(struct fake *f, const char *to, int code)
+{
+	struct run r;
+
+	run_to(f, &r, to, (const char *const[]){ "list", NULL });
+	assert_int_equal(r.code, 1);
+	assert_non_null(strstr(r.err, "vfctl: cannot write the output: "));
+	assert_non_null(strstr(r.err, strerror(code)));
+	run_done(&r);
+}
+
+static void test_closed_stdout(void **state)
+{
+	struct fake *f = *state;
+
+	expect_write_error(f, "", EBADF);
+	expect_write_error(f, "/dev/full", ENOSPC);
+}
+
+static void test_broken_pipe(void **state)
+{
+	struct fake *f = *state;
+	char text[512];
+	int out[2], err[2], status;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(out), 0);
+	assert_int_equal(pipe(err), 0);
+	close(out[0]);
+	pid = fork();
+	if (!pid) {
+		dup2(out[1], 1);
+		dup2(err[1], 2);
+		execl(VFCTL_PATH, "vfctl", "--sysfs-root", f->sys, "list", NULL);
+		_exit(98);
+	}
+	close(out[1]);
+	close(err[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	n = read(err[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_non_null(strstr(text, strerror(EPIPE)));
+	close(err[0]);
+}
+
+/* Without a kernel the VFs never come: interrupted while it waits, vfctl puts all back. */
+static void test_interrupted(void **state)
+{
+	struct fake *f = *state;
+	char path[300], *count = NULL;
+	int status, fd, i;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/err", f->base);
+	pid = fork();
+	if (!pid) {
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		dup2(fd, 2);
+		execl(VFCTL_PATH, "vfctl", "--sysfs-root", f->sys, "create", "eth0", "3",
+		      "--driver", "vfio-pci", NULL);
+		_exit(98);
+	}
+	for (i = 0; i < 5000; i++) {
+		count = fake_read(f, "sys/devices/pci0000:00/" IGB "/sriov_numvfs");
+		if (*count == '3')
+			break;
+		free(count);
+		count = NULL;
+		usleep(1000);
+	}
+	assert_non_null(count);
+	free(count);
+	assert_int_equal(kill(pid, SIGINT), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 130);
+	count = slurp(path);
+	assert_string_equal(count, "vfctl: " IGB ": interrupted, all put back\n");
+	free(count);
+	count = fake_read(f, "sys/devices/pci0000:00/" IGB "/sriov_numvfs");
+	assert_int_equal(*count, '0');
+	free(count);
+	count = fake_read(f, "sys/devices/pci0000:00/" IGB "/sriov_drivers_autoprobe");
+	assert_int_equal(*count, '1');
+	free(count);
+}
+
+static void test_nothing_to_do(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *o;
+	struct run r;
+
+	make_vfs(f);
+	RUN(f, &r, "create", "eth0", "7", "--driver", "vfio-pci", "--verbose");
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.err, "");
+	assert_string_equal(r.out, IGB ": 7 VFs (before: 7), 0 writes\n");
+	run_done(&r);
+	RUN(f, &r, "create", "eth0", "7", "--json");
+	o = json_tokener_parse(r.out);
+	assert_int_equal(json_object_get_int(member(o, "writes")), 0);
+	assert_int_equal(json_object_array_length(member(o, "vfs")), 7);
+	json_object_put(o);
+	run_done(&r);
+	RUN(f, &r, "bind", "eth0/vf0", "eth0/vf1", "vfio-pci", "--json");
+	assert_int_equal(r.code, 0);
+	o = json_tokener_parse(r.out);
+	assert_int_equal(json_object_array_length(o), 2);
+	json_object_put(o);
+	run_done(&r);
+	RUN(f, &r, "destroy", "0000:02:00.0");
+	assert_string_equal(r.out, "0000:02:00.0: 0 VFs (before: 0), 0 writes\n");
+	run_done(&r);
+}
+
+static void test_many(void **state)
+{
+	struct fake *f = fake_new();
+	unsigned int i, best = UINT32_MAX;
+	struct json_object *list;
+	struct run r;
+
+	(void)state;
+	fake_many(f, 10000);
+	/* The best of several: the machine may be busy with other things. */
+	for (i = 0; i < 5; i++) {
+		RUN(f, &r, "list");
+		assert_int_equal(r.code, 0);
+		best = MIN(best, r.cpu_ms);
+		run_done(&r);
+	}
+	print_message("list of 10000 functions: %u ms of CPU\n", best);
+	assert_true(best < LIST_CPU_MS);
+	RUN(f, &r, "list", "--json");
+	assert_int_equal(r.code, 0);
+	print_message("the same as JSON: %u ms of CPU\n", r.cpu_ms);
+	list = json_tokener_parse(r.out);
+	assert_int_equal(json_object_array_length(list), 10000);
+	json_object_put(list);
+	run_done(&r);
+	fake_free(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_show, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_stdout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_broken_pipe, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_to_do, setup, teardown),
+		cmocka_unit_test(test_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* vfctl: looks after the host's PCI functions. The table of commands drives dispatch and help. */
+#include "vfctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+static const struct vfctl_command commands[] = {
+	{ "list", vfctl_list, "list [--json]",
+	  "Lists all PCI functions: address, IDs, driver, IOMMU group, how it belongs to a PF or\n"
+	  "VFs, network interfaces, class and name.\n",
+	  OPT_JSON, 0, 0 },
+	{ "show", vfctl_show, "show FUNCTION [--json]",
+	  "Shows all about one function: its group with the drivers that matter for viability,\n"
+	  "its VFs, reset methods, NUMA node, capabilities, and who uses it.\n",
+	  OPT_JSON, 1, 1 },
+	{ "create", vfctl_create, "create PF N [--driver NAME] [--force] [--json]",
+	  "Gives the PF exactly N VFs, and with --driver binds each of them to that driver before\n"
+	  "any other can touch it (\"none\": leaves them without one). Without --driver the\n"
+	  "drivers are the kernel's choice, as the PF's sriov_drivers_autoprobe says.\n"
+	  "VFs that are there already stay, if their number is right; else all are made anew,\n"
+	  "which is refused while one of them is in use. If anything fails, all is put back.\n",
+	  OPT_JSON | OPT_FORCE | OPT_DRIVER | OPT_VERBOSE, 2, 2 },
+	{ "destroy", vfctl_destroy, "destroy PF [--force] [--json]",
+	  "Removes all VFs of the PF. Refused while one of them is in use.\n",
+	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 1, 1 },
+	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force] [--json]",
+	  "Binds the functions to a driver, all of them or none. \"default\" gives them back to\n"
+	  "the driver that the kernel picks. Refused for a function that is in use: an interface\n"
+	  "that is up with an address or a port of something, a mounted disk, an open device.\n",
+	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 2, -1 },
+	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force] [--json]",
+	  "Takes the functions from their drivers and leaves them without one.\n",
+	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 1, -1 },
+};
+
+static const struct {
+	unsigned int bit;
+	const char *text;
+} option_help[] = {
+	{ OPT_DRIVER, "  --driver NAME     bind each VF to this driver\n" },
+	{ OPT_FORCE, "  --force           even if it is in use\n" },
+	{ OPT_JSON, "  --json            report as JSON\n" },
+	{ OPT_VERBOSE, "  --verbose         print each write to sysfs on stderr\n" },
+};
+
+static const char common_help[] =
+	"  --sysfs-root DIR  a host's sysfs mounted elsewhere; DIR/../proc, ../dev and ../run\n"
+	"                    are used too where they exist\n"
+	"  --help            this text\n";
+
+static const char function_help[] =
+	"\nFUNCTION and PF are a PCI address (0000:01:10.0, 01:10.0), a network interface (eth0),\n"
+	"PF/vfN (eth0/vf3) or PF/any (any VF that is free for use).\n"
+	"Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted and put back.\n";
+
+int vfctl_fail(const struct vfctl *v, const struct err *err)
+{
+	if (v->progress_shown)
+		fputs("\r\033[K", stderr);
+	fprintf(stderr, "vfctl: %s\n", err->msg);
+	return err->code == -EINTR ? EXIT_STOPPED : EXIT_FAILED;
+}
+
+int vfctl_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vfctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see: vfctl --help\n", stderr);
+	return EXIT_USAGE;
+}
+
+void vfctl_pci_fatal(char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vfctl: libpci: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(EXIT_FAILED);
+}
+
+static void print_help(const struct vfctl_command *only, FILE *out)
+{
+	unsigned int options = only ? only->options : ~0u;
+	size_t i;
+
+	if (only) {
+		fprintf(out, "Usage: vfctl %s\n\n%s\n", only->synopsis, only->help);
+	} else {
+		fputs("vfctl looks after the host's PCI functions and SR-IOV VFs.\n\nUsage:\n", out);
+		for (i = 0; i < ARRAY_SIZE(commands); i++)
+			fprintf(out, "  vfctl %s\n", commands[i].synopsis);
+		fputs("  vfctl COMMAND --help\n  vfctl --version\n\n", out);
+	}
+	fputs("Options:\n", out);
+	for (i = 0; i < ARRAY_SIZE(option_help); i++) {
+		if (options & option_help[i].bit)
+			fputs(option_help[i].text, out);
+	}
+	fputs(common_help, out);
+	fputs(function_help, out);
+}
+
+/* A closed 0, 1 or 2 would be given to the next file that is opened, and written to. */
+static void keep_standard_fds(void)
+{
+	int fd;
+
+	for (fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+	}
+}
+
+/* Output that did not get out is a failure. */
+static int finish(int code)
+{
+	int saved;
+
+	errno = 0;
+	if (!ferror(stdout) && !fflush(stdout))
+		return code;
+	saved = errno;
+	fprintf(stderr, "vfctl: cannot write the output: %s; give it somewhere to go\n",
+		saved ? strerror(saved) : "the stream failed");
+	return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
+static int parse_options(struct vfctl *v, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "force", no_argument, NULL, 'f' },
+		{ "driver", required_argument, NULL, 'd' },
+		{ "sysfs-root", required_argument, NULL, 's' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	char shown[48];
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		switch (c) {
+		case 'j': v->given |= OPT_JSON; break;
+		case 'f': v->given |= OPT_FORCE; break;
+		case 'v': v->given |= OPT_VERBOSE; break;
+		case 'd':
+			v->given |= OPT_DRIVER;
+			v->driver = optarg;
+			break;
+		case 's': v->sysfs_root = optarg; break;
+		case 'h': v->help = true; break;
+		case 'V':
+			puts("vfctl " VIADUCT_VERSION);
+			exit(finish(EXIT_DONE));
+		case ':':
+			return vfctl_usage("option \"%s\" needs a value",
+					   host_printable(argv[optind - 1], shown, sizeof(shown)));
+		default:
+			return vfctl_usage("there is no option \"%s\"",
+					   host_printable(argv[optind - 1], shown, sizeof(shown)));
+		}
+	}
+	return EXIT_DONE;
+}
+
+static const struct vfctl_command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int check_usage(const struct vfctl *v, const struct vfctl_command *c, int args)
+{
+	static const char *const names[] = { "--json", "--force", "--driver", "--verbose" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (v->given & ~c->options & BIT(i))
+			return vfctl_usage("%s takes no %s", c->name, names[i]);
+	}
+	if (args < c->min_args || (c->max_args >= 0 && args > c->max_args))
+		return vfctl_usage("usage: vfctl %s", c->synopsis);
+	return EXIT_DONE;
+}
+
+/* A change is never cut in two by a signal: the signals wait, and are asked for between steps. */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool stop_asked(void *opaque)
+{
+	sigset_t set;
+
+	(void)opaque;
+	return !sigpending(&set) && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+				     sigismember(&set, SIGHUP));
+}
+
+static void show_progress(void *opaque, unsigned int done, unsigned int total)
+{
+	struct vfctl *v = opaque;
+
+	if (total < 4)
+		return;
+	v->progress_shown = done < total;
+	fprintf(stderr, "\r\033[K%s", "");
+	if (done < total)
+		fprintf(stderr, "%u of %u ready", done, total);
+}
+
+static void show_write(void *opaque, const char *path, const char *text, int result)
+{
+	(void)opaque;
+	fprintf(stderr, "vfctl: write \"%.*s\" to %s: %s\n", (int)strcspn(text, "\n"), text, path,
+		result ? strerror(-result) : "done");
+}
+
+int main(int argc, char **argv)
+{
+	struct vfctl v = { .sysfs_root = NULL };
+	const struct vfctl_command *c;
+	struct err err = { .code = 0 };
+	char shown[48];
+	int ret;
+
+	keep_standard_fds();
+	signal(SIGPIPE, SIG_IGN);
+	ret = parse_options(&v, argc, argv);
+	if (ret)
+		return ret;
+	c = optind < argc ? find_command(argv[optind]) : NULL;
+	if (v.help) {
+		print_help(c, stdout);
+		return finish(EXIT_DONE);
+	}
+	if (optind == argc) {
+		print_help(NULL, stderr);
+		return EXIT_USAGE;
+	}
+	if (!c)
+		return vfctl_usage("there is no command \"%s\"",
+				   host_printable(argv[optind], shown, sizeof(shown)));
+	argc -= optind + 1;
+	argv += optind + 1;
+	ret = check_usage(&v, c, argc);
+	if (ret)
+		return ret;
+	if (host_init(&v.host, v.sysfs_root, &err))
+		return vfctl_fail(&v, &err);
+	v.host.report_opaque = &v;
+	if (c->options & OPT_FORCE) {
+		hold_signals();
+		v.host.stop = stop_asked;
+	}
+	if (isatty(STDERR_FILENO) && !(v.given & OPT_VERBOSE))
+		v.host.progress = show_progress;
+	if (v.given & OPT_VERBOSE)
+		v.host.trace = show_write;
+	return finish(c->run(&v, argc, argv));
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the vfctl program share. */
+#ifndef VIADUCT_TOOLS_VFCTL_H
+#define VIADUCT_TOOLS_VFCTL_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "sriov/host.h"
+
+#define EXIT_DONE 0
+#define EXIT_FAILED 1
+#define EXIT_USAGE 2
+#define EXIT_STOPPED 130 /* 128 + SIGINT, as a shell says it */
+
+/* Options that a command may take beside --sysfs-root and --help, as bits. */
+#define OPT_JSON 1u
+#define OPT_FORCE 2u
+#define OPT_DRIVER 4u
+#define OPT_VERBOSE 8u
+
+struct vfctl {
+	struct host host;
+	const char *sysfs_root; /* NULL: the running host's */
+	const char *driver;	/* NULL: not given */
+	unsigned int given;	/* OPT_ bits */
+	bool help;
+	bool progress_shown;	/* a line on the terminal to be wiped */
+};
+
+struct vfctl_command {
+	const char *name;
+	int (*run)(struct vfctl *v, int argc, char **argv); /* an EXIT_ code */
+	const char *synopsis;
+	const char *help;
+	unsigned int options;	/* OPT_ bits it takes */
+	int min_args, max_args; /* max_args < 0: any number */
+};
+
+int vfctl_list(struct vfctl *v, int argc, char **argv);
+int vfctl_show(struct vfctl *v, int argc, char **argv);
+int vfctl_create(struct vfctl *v, int argc, char **argv);
+int vfctl_destroy(struct vfctl *v, int argc, char **argv);
+int vfctl_bind(struct vfctl *v, int argc, char **argv);
+int vfctl_unbind(struct vfctl *v, int argc, char **argv);
+
+/* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
+int vfctl_fail(const struct vfctl *v, const struct err *err);
+
+/* Prints "vfctl: formatted" on stderr. Returns EXIT_USAGE. */
+int vfctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* What libpci calls when it cannot go on. */
+void vfctl_pci_fatal(char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+#endif

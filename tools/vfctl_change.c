@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The commands that change the host: create, destroy, bind, unbind. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/opt.h"
+#include "base/util.h"
+#include "sriov/bind.h"
+#include "sriov/func.h"
+#include "sriov/vf.h"
+#include "vfctl.h"
+#include "vfctl_json.h"
+
+static struct json_object *json_vfs(struct vfctl *v, const struct vf_report *r)
+{
+	struct json_object *list = json_object_new_array();
+	char driver[HOST_NAME_MAX];
+	struct pci_addr vf;
+	unsigned int i;
+
+	for (i = 0; i < r->after; i++) {
+		struct json_object *o;
+
+		if (func_vf_addr(&v->host, &r->pf, i, &vf))
+			continue;
+		o = json_object_new_object();
+		func_driver(&v->host, &vf, driver);
+		json_add_int(o, "index", i);
+		json_add_addr(o, "address", &vf);
+		json_add_str_or_null(o, "driver", driver);
+		json_add_int_or_null(o, "group", func_group(&v->host, &vf));
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static int report_vfs(struct vfctl *v, const struct vf_report *r)
+{
+	char a[PCI_ADDR_STRLEN];
+	struct json_object *o;
+
+	if (!(v->given & OPT_JSON)) {
+		printf("%s: %u VF%s (before: %u)", pci_addr_str(&r->pf, a), r->after,
+		       r->after == 1 ? "" : "s", r->before);
+		if (r->bound && v->driver)
+			printf(", %u bound to %s", r->bound, v->driver);
+		printf(", %lu write%s\n", r->writes, r->writes == 1 ? "" : "s");
+		return EXIT_DONE;
+	}
+	o = json_object_new_object();
+	json_add_addr(o, "pf", &r->pf);
+	json_add_int(o, "before", r->before);
+	json_add_int(o, "after", r->after);
+	json_add_int(o, "bound", r->bound);
+	json_add_int(o, "writes", (int64_t)r->writes);
+	json_add(o, "vfs", json_vfs(v, r));
+	json_print(o);
+	return EXIT_DONE;
+}
+
+int vfctl_create(struct vfctl *v, int argc, char **argv)
+{
+	struct err err = { .code = 0 };
+	struct vf_report report;
+	struct pci_addr pf;
+	char shown[48];
+	uint64_t count;
+
+	(void)argc;
+	/* A number too big for the parser is too big for every card: the range check says so. */
+	switch (opt_parse_u64(argv[1], &count)) {
+	case 0:
+		break;
+	case -ERANGE:
+		count = UINT_MAX;
+		break;
+	default:
+		return vfctl_usage("\"%s\" is no number of VFs",
+				   host_printable(argv[1], shown, sizeof(shown)));
+	}
+	if (func_resolve(&v->host, argv[0], &pf, &err) ||
+	    vf_create(&v->host, &pf, (unsigned int)MIN(count, UINT_MAX), v->driver,
+		      v->given & OPT_FORCE, &report, &err))
+		return vfctl_fail(v, &err);
+	return report_vfs(v, &report);
+}
+
+int vfctl_destroy(struct vfctl *v, int argc, char **argv)
+{
+	struct err err = { .code = 0 };
+	struct vf_report report;
+	struct pci_addr pf;
+
+	(void)argc;
+	if (func_resolve(&v->host, argv[0], &pf, &err) ||
+	    vf_destroy(&v->host, &pf, v->given & OPT_FORCE, &report, &err))
+		return vfctl_fail(v, &err);
+	return report_vfs(v, &report);
+}
+
+static void report_bind(struct vfctl *v, const struct bind_report *reports, size_t count)
+{
+	struct json_object *list = json_object_new_array();
+	char a[PCI_ADDR_STRLEN];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct bind_report *r = &reports[i];
+		struct json_object *o;
+
+		if (!(v->given & OPT_JSON)) {
+			printf("%s: %s -> %s, %lu write%s\n", pci_addr_str(&r->addr, a),
+			       *r->from ? r->from : "none", *r->to ? r->to : "none", r->writes,
+			       r->writes == 1 ? "" : "s");
+			continue;
+		}
+		o = json_object_new_object();
+		json_add_addr(o, "address", &r->addr);
+		json_add_str_or_null(o, "before", r->from);
+		json_add_str_or_null(o, "driver", r->to);
+		json_add_int(o, "writes", (int64_t)r->writes);
+		json_object_array_add(list, o);
+	}
+	if (v->given & OPT_JSON)
+		json_print(list);
+	else
+		json_object_put(list);
+}
+
+static int bind_named(struct vfctl *v, size_t count, char **names, const char *driver)
+{
+	CLEANUP_FREE struct bind_report *reports = calloc(count, sizeof(*reports));
+	CLEANUP_FREE struct pci_addr *addrs = calloc(count, sizeof(*addrs));
+	struct err err = { .code = 0 };
+	size_t i;
+
+	if (!reports || !addrs) {
+		err_sys(&err, -ENOMEM, "%zu functions", count);
+		return vfctl_fail(v, &err);
+	}
+	for (i = 0; i < count; i++) {
+		if (func_resolve(&v->host, names[i], &addrs[i], &err))
+			return vfctl_fail(v, &err);
+	}
+	if (func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports, &err))
+		return vfctl_fail(v, &err);
+	report_bind(v, reports, count);
+	return EXIT_DONE;
+}
+
+int vfctl_bind(struct vfctl *v, int argc, char **argv)
+{
+	const char *driver = argv[argc - 1];
+	struct pci_addr addr;
+
+	if (!pci_addr_parse(driver, &addr))
+		return vfctl_usage("the last word of bind is a driver, not an address");
+	return bind_named(v, (size_t)argc - 1, argv, driver);
+}
+
+int vfctl_unbind(struct vfctl *v, int argc, char **argv)
+{
+	return bind_named(v, (size_t)argc, argv, BIND_NONE);
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "sriov/func.h"
+#include "sriov/inventory.h"
+#include "sriov/use.h"
+#include "vfctl.h"
+#include "vfctl_json.h"
+
+/* All that show knows before it prints it one way or the other. */
+struct shown {
+	struct func_info info;
+	const char *class, *vendor, *device;
+	char reset[128];
+	struct group_member *members;
+	size_t member_count;
+	bool viable;
+	struct err why_not;   /* when not viable */
+	struct pci_cap_info caps[PCI_CAPS_MAX];
+	size_t cap_count;
+	int use;	      /* as use_check() says */
+	struct use_evidence evidence;
+	struct err use_err;
+};
+
+static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
+{
+	const struct func_info *info = &s->info;
+	char a[PCI_ADDR_STRLEN];
+
+	s->class = pci_names_class(names, info->class);
+	s->vendor = pci_names_vendor(names, info->vendor);
+	s->device = pci_names_device(names, info->vendor, info->device);
+	s->cap_count = pci_names_caps(names, &info->addr, s->caps);
+	if (host_read(&v->host, s->reset, sizeof(s->reset), "bus/pci/devices/%s/reset_method",
+		      pci_addr_str(&info->addr, a)) < 0)
+		s->reset[0] = '\0';
+	s->viable = !func_group_check(&v->host, &info->addr, &s->why_not);
+	if (info->group >= 0 && group_members(&v->host, info->group, &s->members,
+					      &s->member_count, NULL))
+		s->member_count = 0;
+	s->use = use_check(&v->host, NULL, &info->addr, &s->evidence, &s->use_err);
+}
+
+static void show_sriov(struct vfctl *v, const struct shown *s)
+{
+	char a[PCI_ADDR_STRLEN], driver[HOST_NAME_MAX];
+	const struct func_info *info = &s->info;
+	struct pci_addr vf;
+	unsigned int i;
+
+	if (info->is_vf)
+		printf("  VF:            %d of %s\n", info->vf_index, pci_addr_str(&info->pf, a));
+	if (!info->is_pf)
+		return;
+	printf("  VFs:           %u of %u, the kernel's own drivers %s them\n", info->num_vfs,
+	       info->total_vfs, info->autoprobe ? "may take" : "do not take");
+	for (i = 0; i < info->num_vfs; i++) {
+		if (func_vf_addr(&v->host, &info->addr, i, &vf))
+			continue;
+		func_driver(&v->host, &vf, driver);
+		printf("                 %u: %s driver %s, group %d\n", i, pci_addr_str(&vf, a),
+		       *driver ? driver : "none", func_group(&v->host, &vf));
+	}
+}
+
+static void show_group(const struct shown *s)
+{
+	size_t i;
+
+	if (s->info.group < 0) {
+		printf("  IOMMU group:   none\n");
+		return;
+	}
+	printf("  IOMMU group:   %d, %s\n", s->info.group, s->viable ? "viable" : "not viable");
+	for (i = 0; i < s->member_count; i++) {
+		const struct group_member *m = &s->members[i];
+
+		printf("                 %s %s%s%s\n", m->name, m->is_bridge ? "bridge, " : "",
+		       *m->driver ? m->driver : "no driver",
+		       m->blocks ? " (keeps the group from a guest)" : "");
+	}
+	if (!s->viable)
+		printf("                 %s\n", s->why_not.msg);
+}
+
+static void show_caps(const struct shown *s)
+{
+	size_t i;
+
+	printf("  capabilities: ");
+	for (i = 0; i < s->cap_count; i++) {
+		if (s->caps[i].name)
+			printf(" %s", s->caps[i].name);
+		else
+			printf(" 0x%02x", s->caps[i].id);
+	}
+	puts(s->cap_count ? "" : geteuid() ? " only root can read them" : " none");
+}
+
+static void show_text(struct vfctl *v, const struct shown *s)
+{
+	const struct func_info *info = &s->info;
+	char a[PCI_ADDR_STRLEN];
+	unsigned int i;
+
+	printf("%s %s: %s %s\n", pci_addr_str(&info->addr, a), s->class, s->vendor, s->device);
+	printf("  IDs:           %04x:%04x, subsystem %04x:%04x, class %06x, revision %02x\n",
+	       info->vendor, info->device, info->sub_vendor, info->sub_device, info->class,
+	       info->revision);
+	printf("  driver:        %s%s%s\n", *info->driver ? info->driver : "none",
+	       *info->driver_override ? ", override " : "", info->driver_override);
+	for (i = 0; i < info->netdev_count; i++)
+		printf("  interface:     %s\n", info->netdevs[i]);
+	show_sriov(v, s);
+	show_group(s);
+	if (info->numa_node >= 0)
+		printf("  NUMA node:     %d\n", info->numa_node);
+	printf("  reset:         %s\n", *s->reset ? s->reset : "none");
+	show_caps(s);
+	printf("  in use:        %s\n", !s->use ? "no proof of it" :
+					s->use == -EBUSY ? s->use_err.msg + strlen(a) + 2 :
+							   s->use_err.msg);
+}
+
+static struct json_object *json_caps(const struct shown *s)
+{
+	struct json_object *list = json_object_new_array();
+	size_t i;
+
+	for (i = 0; i < s->cap_count; i++) {
+		struct json_object *o = json_object_new_object();
+
+		json_add_hex(o, "id", s->caps[i].id, 2);
+		json_add_str_or_null(o, "name", s->caps[i].name ? s->caps[i].name : "");
+		json_add_bool(o, "extended", s->caps[i].extended);
+		json_add_int(o, "offset", s->caps[i].offset);
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *json_group(const struct shown *s)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	size_t i;
+
+	json_add_int(o, "number", s->info.group);
+	json_add_bool(o, "viable", s->viable);
+	json_add_str_or_null(o, "reason", s->viable ? "" : s->why_not.msg);
+	for (i = 0; i < s->member_count; i++) {
+		struct json_object *m = json_object_new_object();
+
+		json_add_str(m, "name", s->members[i].name);
+		json_add_str_or_null(m, "driver", s->members[i].driver);
+		json_add_bool(m, "bridge", s->members[i].is_bridge);
+		json_add_bool(m, "blocks", s->members[i].blocks);
+		json_object_array_add(list, m);
+	}
+	json_add(o, "members", list);
+	return o;
+}
+
+static void json_sriov(struct vfctl *v, struct json_object *o, const struct func_info *info)
+{
+	struct json_object *list, *vf_object;
+	char driver[HOST_NAME_MAX];
+	struct pci_addr vf;
+	unsigned int i;
+
+	if (info->is_vf) {
+		json_add_addr(o, "pf", &info->pf);
+		json_add_int_or_null(o, "vf_index", info->vf_index);
+	}
+	if (!info->is_pf)
+		return;
+	json_add_int(o, "total_vfs", info->total_vfs);
+	json_add_int(o, "num_vfs", info->num_vfs);
+	json_add_bool(o, "autoprobe", info->autoprobe);
+	list = json_object_new_array();
+	for (i = 0; i < info->num_vfs; i++) {
+		if (func_vf_addr(&v->host, &info->addr, i, &vf))
+			continue;
+		vf_object = json_object_new_object();
+		func_driver(&v->host, &vf, driver);
+		json_add_int(vf_object, "index", i);
+		json_add_addr(vf_object, "address", &vf);
+		json_add_str_or_null(vf_object, "driver", driver);
+		json_add_int_or_null(vf_object, "group", func_group(&v->host, &vf));
+		json_object_array_add(list, vf_object);
+	}
+	json_add(o, "vfs", list);
+}
+
+static struct json_object *json_use(const struct shown *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	if (s->use == -EBUSY) {
+		json_add_bool(o, "in_use", true);
+		json_add_addr(o, "function", &s->evidence.addr);
+		json_add_str(o, "evidence", s->evidence.what);
+		json_add_str(o, "remedy", s->evidence.remedy);
+	} else if (s->use) {
+		json_add(o, "in_use", NULL);
+		json_add_str(o, "error", s->use_err.msg);
+	} else {
+		json_add_bool(o, "in_use", false);
+	}
+	return o;
+}
+
+static void show_json(struct vfctl *v, const struct shown *s)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	const struct func_info *info = &s->info;
+	unsigned int i;
+
+	json_add_addr(o, "address", &info->addr);
+	json_add_hex(o, "class", info->class, 6);
+	json_add_str(o, "class_name", s->class);
+	json_add_hex(o, "vendor", info->vendor, 4);
+	json_add_hex(o, "device", info->device, 4);
+	json_add_str(o, "vendor_name", s->vendor);
+	json_add_str(o, "device_name", s->device);
+	json_add_hex(o, "subsystem_vendor", info->sub_vendor, 4);
+	json_add_hex(o, "subsystem_device", info->sub_device, 4);
+	json_add_int(o, "revision", info->revision);
+	json_add_str_or_null(o, "driver", info->driver);
+	json_add_str_or_null(o, "driver_override", info->driver_override);
+	for (i = 0; i < info->netdev_count; i++)
+		json_object_array_add(list, json_object_new_string(info->netdevs[i]));
+	json_add(o, "interfaces", list);
+	json_add_int_or_null(o, "numa_node", info->numa_node);
+	json_add_str_or_null(o, "reset_method", s->reset);
+	json_add(o, "group", info->group < 0 ? NULL : json_group(s));
+	json_sriov(v, o, info);
+	json_add(o, "capabilities", json_caps(s));
+	json_add(o, "use", json_use(s));
+	json_print(o);
+}
+
+int vfctl_show(struct vfctl *v, int argc, char **argv)
+{
+	CLEANUP_FREE struct shown *s = calloc(1, sizeof(*s));
+	struct pci_names *names;
+	struct err err = { .code = 0 };
+	struct pci_addr addr;
+
+	(void)argc;
+	if (!s) {
+		err_sys(&err, -ENOMEM, "show");
+		return vfctl_fail(v, &err);
+	}
+	if (func_resolve(&v->host, argv[0], &addr, &err) ||
+	    func_read(&v->host, &addr, &s->info, &err))
+		return vfctl_fail(v, &err);
+	names = pci_names_new(&v->host, vfctl_pci_fatal);
+	if (!names)
+		vfctl_pci_fatal((char *)"out of memory");
+	gather(v, names, s);
+	if (v->given & OPT_JSON)
+		show_json(v, s);
+	else
+		show_text(v, s);
+	free(s->members);
+	pci_names_free(names);
+	return EXIT_DONE;
+}
