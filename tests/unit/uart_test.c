@@ -15,6 +15,10 @@ struct port {
 	int irq; /* the interrupt's eventfd */
 	int far;
 	unsigned int zones; /* that KVM was told to collect, for this device */
+	union {
+		struct kvm_coalesced_mmio_ring ring;
+		uint8_t page[4096];
+	} mem;
 };
 
 static int irqfd_of(int gsi)
@@ -43,6 +47,7 @@ static int setup(void **state)
 	p->zones = fake_kvm_count(KVM_REGISTER_COALESCED_MMIO) - p->zones;
 	p->irq = irqfd_of(GSI_COM1);
 	assert_true(p->irq >= 0);
+	p->vm->ring = &p->mem.ring;
 	loop_rig_start(p->rig);
 	p->far = loop_rig_connect(p->rig);
 	*state = p;
@@ -338,15 +343,10 @@ static void lost_edge_is_repeated(void **state)
 static void collected_writes_are_fetched(void **state)
 {
 	struct port *p = *state;
-	static union {
-		struct kvm_coalesced_mmio_ring ring;
-		uint8_t page[4096];
-	} mem;
-	struct kvm_coalesced_mmio_ring *ring = &mem.ring;
+	struct kvm_coalesced_mmio_ring *ring = &p->mem.ring;
 	struct kvm_coalesced_mmio *e;
 
 	assert_int_equal(p->zones, 1);
-	p->vm->ring = ring;
 	out(p, UART_IER, UART_IER_THRI);
 	assert_int_equal(in(p, UART_IIR), UART_IIR_THRI);
 	edges(p);
@@ -361,8 +361,6 @@ static void collected_writes_are_fetched(void **state)
 	expect_bytes(p->far, "R", 1);
 	WAIT_FOR(edges(p) == 1);
 	assert_int_equal(in(p, UART_IIR), UART_IIR_THRI);
-	loop_rig_stop(p->rig);
-	p->vm->ring = NULL;
 }
 
 static void unplugged_reads_as_nothing(void **state)
