@@ -215,8 +215,11 @@ static bool tx_pass(struct virtio_net *n, struct virtq *vq, unsigned int *budget
 		virtq_push(vq, &n->tx, 0);
 		(*budget)--;
 	}
-	/* Others have a turn; then go on. */
-	virtq_kick_again(vq);
+	/* Others have a turn; then go on, if there is anything to go on with. */
+	if (virtq_kick_on(vq)) {
+		virtq_kick_off(vq);
+		virtq_kick_again(vq);
+	}
 	return false;
 }
 

@@ -179,7 +179,8 @@ static void *net_module_load(const char *dir, const char *file)
 	return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 }
 
-static int net_module_open(struct net *net, const struct net_row *row,
+/* The caller closes *@ret_module, on failure too. */
+static int net_module_open(const struct net_row *row, void **ret_module,
 			   const struct net_backend_ops **ret_ops, struct err *err)
 {
 	const struct net_module *module;
@@ -188,10 +189,10 @@ static int net_module_open(struct net *net, const struct net_row *row,
 
 	dlerror();
 	if (!net_program_dir(dir, sizeof(dir)))
-		net->module = net_module_load(dir, row->module);
-	if (!net->module)
-		net->module = net_module_load(VIADUCT_MODULE_DIR, row->module);
-	if (!net->module) {
+		*ret_module = net_module_load(dir, row->module);
+	if (!*ret_module)
+		*ret_module = net_module_load(VIADUCT_MODULE_DIR, row->module);
+	if (!*ret_module) {
 		why = dlerror();
 		if (why)
 			return err_set(err, -ELIBBAD, "net=%s: cannot load its module: %s; "
@@ -200,7 +201,7 @@ static int net_module_open(struct net *net, const struct net_row *row,
 			       "install it there, or take the NIC off the configuration",
 			       row->name, row->module, dir, VIADUCT_MODULE_DIR);
 	}
-	module = dlsym(net->module, "viaduct_net_module");
+	module = dlsym(*ret_module, "viaduct_net_module");
 	if (!module || strcmp(module->version, VIADUCT_VERSION))
 		return err_set(err, -ELIBBAD, "net=%s: %s is of version %s, this program of %s; "
 			       "install both from one build", row->name, row->module,
@@ -211,26 +212,41 @@ static int net_module_open(struct net *net, const struct net_row *row,
 
 /* The NIC's side. */
 
-int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
-	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
+	       pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
 {
-	const struct net_backend_ops *ops = NULL;
-	int ret = net_check(backend, err);
+	int ret;
 
-	if (ret)
-		return ret;
 	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
 	net->held.buf = malloc(NET_HELD_BYTES);
 	if (!net->held.buf)
-		return err_set(err, -ENOMEM, "net=%s: no memory", backend);
-	ret = net_module_open(net, net_row_find(backend), &ops, err);
-	if (!ret)
-		ret = ops->open(net, &net_host, &net->state, err);
+		return err_set(err, -ENOMEM, "net=%s: no memory", ops->name);
+	ret = ops->open(net, &net_host, &net->state, err);
 	if (ret) {
 		net_close(net);
 		return ret;
 	}
 	net->ops = ops;
+	return 0;
+}
+
+int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
+	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+{
+	const struct net_backend_ops *ops = NULL;
+	void *module = NULL;
+	int ret = net_check(backend, err);
+
+	if (!ret)
+		ret = net_module_open(net_row_find(backend), &module, &ops, err);
+	if (!ret)
+		ret = net_attach(net, ops, vm, id, lock, peer, nic, err);
+	if (ret) {
+		if (module)
+			dlclose(module);
+		return ret;
+	}
+	net->module = module;
 	return 0;
 }
 

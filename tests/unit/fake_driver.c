@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -40,6 +41,17 @@ bool guest_logged(struct guest *g, const char *text)
 	return found;
 }
 
+static void synced(void *opaque, uint32_t events)
+{
+	struct guest *g = opaque;
+
+	(void)events;
+	pthread_mutex_lock(&g->sync_lock);
+	g->rounds += io_eventfd_drain(g->sync_fd);
+	pthread_cond_signal(&g->sync_cond);
+	pthread_mutex_unlock(&g->sync_lock);
+}
+
 struct guest *guest_new(uint64_t memory)
 {
 	struct guest *g = calloc(1, sizeof(*g));
@@ -66,6 +78,11 @@ struct guest *guest_new(uint64_t memory)
 	    bus_init(&vm->bus, vm) || irqs_init(&vm->irqs, vm, &err) ||
 	    pci_root_new(vm, &vm->pci, &err))
 		fail_msg("%s", err.msg);
+	pthread_mutex_init(&g->sync_lock, NULL);
+	pthread_cond_init(&g->sync_cond, NULL);
+	g->sync_fd = io_eventfd_new();
+	if (loop_watch_add(vm->loop, g->sync_fd, EPOLLIN, NULL, synced, g, &g->sync_watch, &err))
+		fail_msg("%s", err.msg);
 	return g;
 }
 
@@ -77,6 +94,10 @@ void guest_free(struct guest *g)
 	}
 	dev_remove_all(g->vm);
 	loop_do_posted(g->vm->loop);
+	loop_watch_del(g->sync_watch);
+	close(g->sync_fd);
+	pthread_cond_destroy(&g->sync_cond);
+	pthread_mutex_destroy(&g->sync_lock);
 	/* Not descriptors of this process: vm_free() must not close them. */
 	g->vm->fd = g->vm->kvm_fd = -1;
 	vm_free(g->vm);
@@ -122,39 +143,20 @@ void guest_start(struct guest *g)
 	g->looping = true;
 }
 
-struct rendezvous {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool there;
-};
-
-static void meet(void *opaque)
-{
-	struct rendezvous *r = opaque;
-
-	pthread_mutex_lock(&r->lock);
-	r->there = true;
-	pthread_cond_signal(&r->cond);
-	pthread_mutex_unlock(&r->lock);
-}
-
+/* What was pending is in the same batch of epoll as the first round, or in one before. Posted work
+ * would not do: the loop runs that without asking epoll. */
 void guest_sync(struct guest *g)
 {
-	unsigned int round;
+	unsigned int i;
+	uint64_t want;
 
-	/* Posted work runs after the batch that the wake-up is in. */
-	for (round = 0; round < 3; round++) {
-		struct rendezvous r = { .there = false };
-
-		pthread_mutex_init(&r.lock, NULL);
-		pthread_cond_init(&r.cond, NULL);
-		assert_int_equal(loop_post(g->vm->loop, meet, &r), 0);
-		pthread_mutex_lock(&r.lock);
-		while (!r.there)
-			pthread_cond_wait(&r.cond, &r.lock);
-		pthread_mutex_unlock(&r.lock);
-		pthread_cond_destroy(&r.cond);
-		pthread_mutex_destroy(&r.lock);
+	for (i = 0; i < 3; i++) {
+		pthread_mutex_lock(&g->sync_lock);
+		want = g->rounds + 1;
+		io_eventfd_signal(g->sync_fd);
+		while (g->rounds < want)
+			pthread_cond_wait(&g->sync_cond, &g->sync_lock);
+		pthread_mutex_unlock(&g->sync_lock);
 	}
 }
 

@@ -24,6 +24,11 @@ struct guest {
 	unsigned int line_count;
 	pthread_t loop_thread;
 	bool looping;
+	int sync_fd; /* guest_sync() */
+	struct loop_watch *sync_watch;
+	pthread_mutex_t sync_lock;
+	pthread_cond_t sync_cond;
+	uint64_t rounds;
 	gpa_t free; /* guest memory handed out so far */
 };
 
