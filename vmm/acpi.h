@@ -14,6 +14,9 @@
 struct err;
 struct vm;
 
+/* The highest PCI bus, also LAST_BUS in vmm/dsdt.asl. 0 until there are root ports. */
+#define ACPI_LAST_BUS 0
+
 /* At GPA_INFO_PAGE, little endian; vmm/dsdt.asl has the same layout as a Field. */
 struct acpi_info {
 	uint64_t mem64_base;

@@ -3,7 +3,7 @@
 // The DSDT, compiled by iasl at build time. Addresses and interrupts are those of vmm/types.h; what
 // is only known at run time is read from the info page (struct acpi_info of vmm/acpi.h).
 
-// There is only bus 0. With root ports this grows to 0xFF, which makes Linux scan what it covers.
+// There is only bus 0 (ACPI_LAST_BUS of vmm/acpi.h). Linux scans whatever is covered here.
 #define LAST_BUS 0x0000
 #define BUS_COUNT 0x0001
 

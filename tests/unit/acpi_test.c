@@ -172,7 +172,8 @@ static void too_many_processors(void **state)
 	assert_non_null(strstr(err.msg, "10000 CPUs"));
 }
 
-static void mcfg_covers_ecam(void **state)
+/* Not the whole window: Linux reads 32 registers for each bus that it is told of. */
+static void mcfg_has_the_buses_that_exist(void **state)
 {
 	const uint8_t *t;
 
@@ -182,7 +183,7 @@ static void mcfg_covers_ecam(void **state)
 	assert_int_equal(get_le64(t + 44), GPA_ECAM_BASE);
 	assert_int_equal(get_le16(t + 52), 0);
 	assert_int_equal(t[54], 0);
-	assert_int_equal(t[55], 255);
+	assert_int_equal(t[55], 0);
 }
 
 static uint64_t no_read(struct dev *dev, unsigned int range, uint64_t offset, unsigned int size)
@@ -386,7 +387,7 @@ int main(void)
 		T(fadt_is_hardware_reduced),
 		T(madt_lists_processors),
 		T(too_many_processors),
-		T(mcfg_covers_ecam),
+		T(mcfg_has_the_buses_that_exist),
 		T(info_page_tells),
 		T(iasl_reads_the_tables),
 		T(sleep_and_reset),
