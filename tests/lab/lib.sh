@@ -54,9 +54,9 @@ _lab_end() {
 }
 trap _lab_end EXIT
 
-# wait_for SECONDS COMMAND...: until the command succeeds
+# wait_for SECONDS COMMAND...: until the command succeeds (LAB_TIMEOUT_FACTOR multiplies)
 wait_for() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${LAB_TIMEOUT_FACTOR:-1}))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || {

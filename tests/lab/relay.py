@@ -6,8 +6,8 @@ scripts have on the monitor, and ends with the script's status.
     relay.py DIR TIMEOUT -- QEMU ARG...
 
 QEMU connects to DIR/out (output), DIR/status ("up", "exit N") and DIR/hand (a line in; lines that
-begin with a space and a status line out), and listens on DIR/qmp. Status 124: out of time,
-125: QEMU or L1 ended without a status (the reason is on stderr).
+begin with a space and a status line out), and listens on DIR/qmp. Status 124: out of time, 125: L1
+ended without a status, 126: it did so before the script began (the reason is on stderr).
 """
 import ctypes
 import hashlib
@@ -134,7 +134,7 @@ def main():
         if status is None:
             print(f"lab: L1 ended by itself ({'while the script ran' if up else 'before the script began'}"
                   f", QEMU's status {qemu.returncode})", file=sys.stderr)
-            return 125
+            return 125 if up else 126
         return status
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
