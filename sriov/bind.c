@@ -266,15 +266,14 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 	size_t i;
 	int ret = 0;
 
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count && !ret; i++) {
 		if (host_stopped(host))
-			ret = err_set(err, -EINTR, "%s: interrupted", pci_addr_str(&addrs[i], a));
+			ret = err_set(err, -EINTR, "%s: interrupted, all put back",
+				      pci_addr_str(&addrs[i], a));
 		else
 			ret = func_bind_locked(host, &addrs[i], driver,
 					       reports ? &reports[i] : NULL, err);
-		if (ret)
-			break;
-		if (host->progress)
+		if (!ret && host->progress)
 			host->progress(host->report_opaque, (unsigned int)i + 1, (unsigned int)count);
 	}
 	while (ret && i-- > 0) {
@@ -284,30 +283,42 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 	return ret;
 }
 
-int func_bind(struct host *host, const struct pci_addr *addrs, size_t count, const char *driver,
-	      bool force, struct bind_report *reports, struct err *err)
+static int bind_with_locks(struct host *host, const struct pci_addr *addrs, size_t count,
+			   const char *driver, bool force, struct bind_state *states,
+			   struct func_lock *locks, struct bind_report *reports, struct err *err)
 {
-	CLEANUP_FREE struct bind_state *states = calloc(count, sizeof(*states));
-	CLEANUP_FREE struct func_lock *locks = calloc(count, sizeof(*locks));
-	size_t i, held;
+	size_t i, held = 0;
 	int ret;
 
-	if (!states || !locks)
-		return err_sys(err, -ENOMEM, "cannot bind %zu functions", count);
-	for (i = 0; i < count; i++) {
-		ret = bind_state_read(host, &addrs[i], &states[i], err);
-		if (ret)
-			return ret;
-	}
-	ret = bind_driver_check(host, driver, err);
+	ret = func_lock_all(host, addrs, count, locks, &held, err);
 	if (!ret)
-		ret = func_lock_all(host, addrs, count, locks, &held, err);
-	if (ret)
-		return ret;
-	ret = prepare(host, addrs, count, driver, force, states, err);
+		ret = prepare(host, addrs, count, driver, force, states, err);
 	if (!ret)
 		ret = bind_all(host, addrs, count, driver, states, reports, err);
 	for (i = 0; i < held; i++)
 		func_unlock(&locks[i]);
+	return ret;
+}
+
+int func_bind(struct host *host, const struct pci_addr *addrs, size_t count, const char *driver,
+	      bool force, struct bind_report *reports, struct err *err)
+{
+	struct bind_state *states = calloc(count, sizeof(*states));
+	struct func_lock *locks = calloc(count, sizeof(*locks));
+	size_t i;
+	int ret = states && locks ? 0 : -ENOMEM;
+
+	if (ret)
+		err_sys(err, ret, "cannot bind %zu functions", count);
+	/* Nonsense is found before anything is locked. */
+	for (i = 0; i < count && !ret; i++)
+		ret = bind_state_read(host, &addrs[i], &states[i], err);
+	if (!ret)
+		ret = bind_driver_check(host, driver, err);
+	if (!ret)
+		ret = bind_with_locks(host, addrs, count, driver, force, states, locks, reports,
+				      err);
+	free(states);
+	free(locks);
 	return ret;
 }

@@ -105,7 +105,7 @@ int group_members(const struct host *host, int group, struct group_member **ret_
  * that does its own DMA. A member without driver, with a VFIO driver, pci-stub or pcieport does
  * not count against it (the kernel's driver_managed_dma), and so does no bridge without driver.
  * Returns 0, or -ENODEV with "group 14 is not viable: 0000:06:02.0 is bound to 8139cp; run: vfctl
- * bind 0000:06:02.0 vfio-pci".
+ * bind 0000:06:02.0 vfio-pci"; a bridge is to be unbound, for vfio-pci takes none.
  */
 int group_check(const struct host *host, int group, struct err *err);
 

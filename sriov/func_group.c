@@ -90,11 +90,26 @@ int group_members(const struct host *host, int group, struct group_member **ret_
 	return 0;
 }
 
+/* Appends "VERB a b c" for the blocking members that are bridges, or that are not. */
+static size_t append_members(const struct group_member *members, size_t count, bool bridges,
+			     const char *verb, struct err *err)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < count; i++) {
+		const struct group_member *m = &members[i];
+
+		if (m->blocks && m->is_pci && m->is_bridge == bridges)
+			err_append(err, "%s %s", n++ ? "" : verb, m->name);
+	}
+	return n;
+}
+
 static int not_viable(int group, const struct group_member *members, size_t count,
 		      struct err *err)
 {
 	const char *comma = "";
-	size_t i, pci = 0;
+	size_t i, bridges, pci;
 
 	err_set(err, -ENODEV, "group %d is not viable: ", group);
 	for (i = 0; i < count; i++) {
@@ -102,25 +117,22 @@ static int not_viable(int group, const struct group_member *members, size_t coun
 			continue;
 		err_append(err, "%s%s is bound to %s", comma, members[i].name, members[i].driver);
 		comma = ", ";
-		pci += members[i].is_pci;
 	}
-	if (!pci)
-		err_append(err, "; unbind it from that driver");
-	else
-		err_append(err, "; run: vfctl bind ");
-	for (i = 0; i < count; i++) {
-		if (members[i].blocks && members[i].is_pci)
-			err_append(err, "%s ", members[i].name);
-	}
+	/* vfio-pci takes no bridge; without a driver it does not count. */
+	bridges = append_members(members, count, true, "; run: vfctl unbind", err);
+	pci = append_members(members, count, false,
+			     bridges ? "; then: vfctl bind" : "; run: vfctl bind", err);
 	if (pci)
-		err_append(err, "vfio-pci");
+		err_append(err, " vfio-pci");
+	if (!pci && !bridges)
+		err_append(err, "; unbind it from that driver");
 	return -ENODEV;
 }
 
 int group_check(const struct host *host, int group, struct err *err)
 {
-	struct group_member *members;
-	size_t count, i;
+	struct group_member *members = NULL;
+	size_t count = 0, i;
 	int ret;
 
 	ret = group_members(host, group, &members, &count, err);

@@ -138,15 +138,13 @@ static int path_v(char buf[HOST_PATH_MAX], const char *root, const char *fmt, va
 
 static int path_v(char buf[HOST_PATH_MAX], const char *root, const char *fmt, va_list ap)
 {
-	size_t len = strlen(root);
+	int len = snprintf(buf, HOST_PATH_MAX, "%s/", root);
 	int n;
 
-	if (len + 2 > HOST_PATH_MAX)
+	if (len < 0 || len >= HOST_PATH_MAX)
 		return -ENAMETOOLONG;
-	memcpy(buf, root, len);
-	buf[len++] = '/';
-	n = vsnprintf(buf + len, HOST_PATH_MAX - len, fmt, ap);
-	return n < 0 || (size_t)n >= HOST_PATH_MAX - len ? -ENAMETOOLONG : 0;
+	n = vsnprintf(buf + len, (size_t)(HOST_PATH_MAX - len), fmt, ap);
+	return n < 0 || n >= HOST_PATH_MAX - len ? -ENAMETOOLONG : 0;
 }
 
 int host_path(char buf[HOST_PATH_MAX], const char *root, const char *fmt, ...)

@@ -44,10 +44,13 @@ void inventory_free(struct inventory *inv);
 /* libpci opened for one host. */
 struct pci_names;
 
-/* libpci cannot return an error and calls @fatal, which prints the message and must not return.
- * Returns NULL without memory. */
-struct pci_names *pci_names_new(const struct host *host,
-				void (*fatal)(char *fmt, ...) __attribute__((noreturn)));
+struct pci_names_ops {
+	/* libpci cannot return an error: it calls this, which must not return either. */
+	__attribute__((noreturn)) void (*fatal)(char *fmt, ...);
+};
+
+/* Returns NULL without memory. */
+struct pci_names *pci_names_new(const struct host *host, const struct pci_names_ops *ops);
 void pci_names_free(struct pci_names *names);
 
 /* Names from pci.ids; "Class 0200", "Vendor 1af4", "Device 1041" for what it does not know. They

@@ -28,8 +28,7 @@ static void ignore(char *fmt, ...)
 	(void)fmt;
 }
 
-struct pci_names *pci_names_new(const struct host *host,
-				void (*fatal)(char *fmt, ...) __attribute__((noreturn)))
+struct pci_names *pci_names_new(const struct host *host, const struct pci_names_ops *ops)
 {
 	struct pci_names *names = calloc(1, sizeof(*names));
 	char path[HOST_PATH_MAX];
@@ -38,7 +37,7 @@ struct pci_names *pci_names_new(const struct host *host,
 		return NULL;
 	names->access = pci_alloc();
 	names->access->method = PCI_ACCESS_SYS_BUS_PCI;
-	names->access->error = fatal;
+	names->access->error = ops->fatal;
 	names->access->warning = ignore;
 	names->access->debug = ignore;
 	if (!host_path(path, host->sysfs_root, "bus/pci"))

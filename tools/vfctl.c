@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "sriov/inventory.h"
 
 static const struct vfctl_command commands[] = {
 	{ "list", vfctl_list, "list [--json]",
@@ -83,7 +84,9 @@ int vfctl_usage(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-void vfctl_pci_fatal(char *fmt, ...)
+static void pci_fatal(char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static void pci_fatal(char *fmt, ...)
 {
 	va_list ap;
 
@@ -93,6 +96,16 @@ void vfctl_pci_fatal(char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	exit(EXIT_FAILED);
+}
+
+struct pci_names *vfctl_names(struct vfctl *v)
+{
+	static const struct pci_names_ops ops = { .fatal = pci_fatal };
+	struct pci_names *names = pci_names_new(&v->host, &ops);
+
+	if (!names)
+		pci_fatal((char *)"out of memory");
+	return names;
 }
 
 static void print_help(const struct vfctl_command *only, FILE *out)

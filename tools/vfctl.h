@@ -19,6 +19,8 @@
 #define OPT_DRIVER 4u
 #define OPT_VERBOSE 8u
 
+struct pci_names;
+
 struct vfctl {
 	struct host host;
 	const char *sysfs_root; /* NULL: the running host's */
@@ -50,7 +52,7 @@ int vfctl_fail(const struct vfctl *v, const struct err *err);
 /* Prints "vfctl: formatted" on stderr. Returns EXIT_USAGE. */
 int vfctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* What libpci calls when it cannot go on. */
-void vfctl_pci_fatal(char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* libpci opened for this host. The program ends with a message when that fails. */
+struct pci_names *vfctl_names(struct vfctl *v);
 
 #endif

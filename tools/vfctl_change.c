@@ -133,23 +133,23 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 
 static int bind_named(struct vfctl *v, size_t count, char **names, const char *driver)
 {
-	CLEANUP_FREE struct bind_report *reports = calloc(count, sizeof(*reports));
-	CLEANUP_FREE struct pci_addr *addrs = calloc(count, sizeof(*addrs));
+	struct bind_report *reports = calloc(count, sizeof(*reports));
+	struct pci_addr *addrs = calloc(count, sizeof(*addrs));
 	struct err err = { .code = 0 };
 	size_t i;
+	int ret = reports && addrs ? 0 : -ENOMEM;
 
-	if (!reports || !addrs) {
-		err_sys(&err, -ENOMEM, "%zu functions", count);
-		return vfctl_fail(v, &err);
-	}
-	for (i = 0; i < count; i++) {
-		if (func_resolve(&v->host, names[i], &addrs[i], &err))
-			return vfctl_fail(v, &err);
-	}
-	if (func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports, &err))
-		return vfctl_fail(v, &err);
-	report_bind(v, reports, count);
-	return EXIT_DONE;
+	if (ret)
+		err_sys(&err, ret, "%zu functions", count);
+	for (i = 0; i < count && !ret; i++)
+		ret = func_resolve(&v->host, names[i], &addrs[i], &err);
+	if (!ret)
+		ret = func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports, &err);
+	if (!ret)
+		report_bind(v, reports, count);
+	free(reports);
+	free(addrs);
+	return ret ? vfctl_fail(v, &err) : EXIT_DONE;
 }
 
 int vfctl_bind(struct vfctl *v, int argc, char **argv)

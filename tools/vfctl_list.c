@@ -107,9 +107,7 @@ int vfctl_list(struct vfctl *v, int argc, char **argv)
 	(void)argv;
 	if (inventory_read(&v->host, &inv, &err))
 		return vfctl_fail(v, &err);
-	names = pci_names_new(&v->host, vfctl_pci_fatal);
-	if (!names)
-		vfctl_pci_fatal((char *)"out of memory");
+	names = vfctl_names(v);
 	if (v->given & OPT_JSON)
 		list_json(inv, names);
 	else

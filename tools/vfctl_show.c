@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/util.h"
 #include "sriov/func.h"
 #include "sriov/inventory.h"
 #include "sriov/use.h"
@@ -247,24 +246,10 @@ static void show_json(struct vfctl *v, const struct shown *s)
 	json_print(o);
 }
 
-int vfctl_show(struct vfctl *v, int argc, char **argv)
+static void show(struct vfctl *v, struct shown *s)
 {
-	CLEANUP_FREE struct shown *s = calloc(1, sizeof(*s));
-	struct pci_names *names;
-	struct err err = { .code = 0 };
-	struct pci_addr addr;
+	struct pci_names *names = vfctl_names(v);
 
-	(void)argc;
-	if (!s) {
-		err_sys(&err, -ENOMEM, "show");
-		return vfctl_fail(v, &err);
-	}
-	if (func_resolve(&v->host, argv[0], &addr, &err) ||
-	    func_read(&v->host, &addr, &s->info, &err))
-		return vfctl_fail(v, &err);
-	names = pci_names_new(&v->host, vfctl_pci_fatal);
-	if (!names)
-		vfctl_pci_fatal((char *)"out of memory");
 	gather(v, names, s);
 	if (v->given & OPT_JSON)
 		show_json(v, s);
@@ -272,5 +257,24 @@ int vfctl_show(struct vfctl *v, int argc, char **argv)
 		show_text(v, s);
 	free(s->members);
 	pci_names_free(names);
-	return EXIT_DONE;
+}
+
+int vfctl_show(struct vfctl *v, int argc, char **argv)
+{
+	struct shown *s = calloc(1, sizeof(*s));
+	struct err err = { .code = 0 };
+	struct pci_addr addr;
+	int ret = s ? 0 : -ENOMEM;
+
+	(void)argc;
+	if (ret)
+		err_sys(&err, ret, "show");
+	else
+		ret = func_resolve(&v->host, argv[0], &addr, &err);
+	if (!ret)
+		ret = func_read(&v->host, &addr, &s->info, &err);
+	if (!ret)
+		show(v, s);
+	free(s);
+	return ret ? vfctl_fail(v, &err) : EXIT_DONE;
 }

@@ -48,6 +48,8 @@ static void test_addr(void **state)
 {
 	static const char *const good[] = { "0000:01:10.0", "ffff:ff:1f.7", "00010000:00:00.0",
 					    "0000:0A:1F.3" };
+	static const char *const spelt[] = { "0000:01:10.0", "ffff:ff:1f.7", "10000:00:00.0",
+					     "0000:0a:1f.3" };
 	static const char *const bad[] = {
 		"", "0", "0000:01:10", "0000:01:10.", "0000:01:10.8", "0000:00:00.8", "0000:01:20.0",
 		"0000:01:10.0 ", " 0000:01:10.0", "0000:01:10.0\n", "000:01:10.0", "0000:1:10.0",
@@ -63,8 +65,7 @@ static void test_addr(void **state)
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
 		assert_int_equal(pci_addr_parse(good[i], &addr), 0);
 		pci_addr_str(&addr, buf);
-		assert_int_equal(strcasecmp(buf, good[i] + (strlen(good[i]) > 12 ? 3 : 0)) &&
-				 strcasecmp(buf, good[i]), 0);
+		assert_string_equal(buf, spelt[i]);
 	}
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(pci_addr_parse(bad[i], &addr), -EINVAL);
