@@ -108,8 +108,11 @@ int viaduct_plan(const struct run_options *opts)
 	if (ret) {
 		fprintf(stderr, "viaduct: %s\n", err.msg);
 	} else {
-		printf("guest %s: %u vCPU%s\ndevices\n", config.name, config.cpus,
-		       config.cpus == 1 ? "" : "s");
+		char size[32];
+
+		plan_size(config.memory, size, sizeof(size));
+		printf("guest %s: %u vCPU%s, %s\ndevices\n", config.name, config.cpus,
+		       config.cpus == 1 ? "" : "s", size);
 		viaduct_print_devices(vm, stdout, "  ");
 		plan_map(vm);
 		plan_bars(vm);

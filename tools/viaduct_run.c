@@ -38,6 +38,30 @@ static void on_signal(void *opaque, uint32_t events)
 	vm_power_button(r->vm);
 }
 
+/* A crash must not leave the terminal raw. The handler has nothing but this to go by, so it is the
+ * program's one variable of file scope. */
+static struct chardev *crash_serial;
+
+static void on_crash(int sig)
+{
+	chardev_restore(crash_serial);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void catch_crashes(struct runner *r)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+	struct sigaction sa = { .sa_handler = on_crash };
+	size_t i;
+
+	if (!isatty(STDIN_FILENO))
+		return;
+	crash_serial = r->serial;
+	for (i = 0; i < ARRAY_SIZE(signals); i++)
+		sigaction(signals[i], &sa, NULL);
+}
+
 /* From here on signals are read from a descriptor, by the loop; threads inherit the mask. Before,
  * they end the process, and the kernel takes everything back. */
 static int catch_signals(struct runner *r, struct err *err)
@@ -70,8 +94,10 @@ static int set_up(struct runner *r, const struct run_options *opts, struct err *
 	if (!ret)
 		ret = catch_signals(r, err);
 	if (!ret)
-		ret = chardev_open(r->vm, opts->serial, &r->serial, err);
-	if (!ret && r->serial)
+		ret = chardev_new(&r->serial, opts->serial, &viaduct_log, err);
+	if (!ret)
+		catch_crashes(r);
+	if (!ret)
 		ret = uart_new(r->vm, r->serial, err);
 	if (!ret)
 		ret = vm_prepare(r->vm, err);
@@ -89,7 +115,8 @@ int viaduct_run(const struct run_options *opts)
 	loop_watch_del(r.watch);
 	fd_close(&r.signal_fd);
 	vm_free(r.vm);
-	chardev_close(r.serial);
+	crash_serial = NULL;
+	chardev_free(r.serial);
 	if (ret)
 		fprintf(stderr, "viaduct: %s\n", err.msg);
 	return ret ? EXIT_FAILURE : 0;

@@ -37,12 +37,15 @@ static int vcpu_set(struct vcpu *vcpu, unsigned long request, const char *name, 
 
 static int vcpu_msr(struct vcpu *vcpu, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msrs = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+	/* struct kvm_msrs ends in an array of no fixed length: room for one entry. */
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} arg = { .msrs.nmsrs = 1 };
 
-	return kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+	arg.msrs.entries[0].index = index;
+	arg.msrs.entries[0].data = value;
+	return kvm_ioctl(vcpu->fd, KVM_SET_MSRS, &arg);
 }
 
 static void segment_set(struct kvm_segment *s, uint16_t selector, uint8_t type, bool code64)

@@ -292,6 +292,7 @@ int vm_run(struct vm *vm, struct err *err)
 	if (!ret)
 		ret = loop_run(vm->loop, err);
 	vcpus_join(vm);
+	vm_ring_drain(vm); /* the guest's last words may still be collected */
 	if (!ret && vm->end.code)
 		ret = err_set(err, vm->end.code, "%s", vm->end.msg);
 	return ret;

@@ -8,7 +8,8 @@
 #define LIMIT_BURST 5
 #define LIMIT_INTERVAL_MS 5000
 
-static void log_va(const struct log *log, enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void
+log_va(const struct log *log, enum log_level level, const char *fmt, va_list ap)
 {
 	char line[1200];
 

@@ -25,7 +25,7 @@ ping -c 2 10.0.2.50 >/dev/null
 sleep 1
 echo QUIET-BEGIN
 sleep 3
-ping -c 1000 -i 0.001 -q 10.0.2.50 >/tmp/ping
+ping -c 1000 -i 0.01 -q 10.0.2.50 >/tmp/ping
 sleep 3
 echo QUIET-END
 tail -n 2 /tmp/ping
@@ -42,7 +42,7 @@ samples=() sw_samples=()
 while ! grep -q QUIET-END /mnt/log; do
 	samples+=("$(exits)") sw_samples+=("$(switches)")
 	sleep 0.2
-	kill -0 "$guest_pid" || break
+	kill -0 "$guest_pid" 2>/dev/null || break
 done
 exits_off
 n=$((${#samples[@]} - 6))

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lab: --cards igb,nvme,bridge --timeout 240
+# vfctl on a real kernel: VFs made, counted, refused, interrupted and removed; drivers changed and put
+# back; what is in use left alone. Everything ends as it began.
+set -uo pipefail
+. "$LAB_DIR/lib.sh"
+
+out=/mnt/out err=/mnt/err status=0
+# run COMMAND...: vfctl, its output in $out and $err, its exit status in $status
+run() {
+	"$VFCTL" "$@" >$out 2>$err
+	status=$?
+}
+# ok WHAT COMMAND...; refused WHAT PATTERN COMMAND...: status 1, nothing on stdout, one line on stderr
+ok() {
+	local what=$1
+	shift
+	run "$@"
+	if [ $status = 0 ]; then pass "$what"; else fail "$what: vfctl $*: $(cat $err)"; fi
+}
+refused() {
+	local what=$1 pattern=$2
+	shift 2
+	run "$@"
+	if [ $status = 1 ] && [ ! -s $out ] && [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then
+		pass "$what: $(cut -c1-160 $err)"
+	else
+		fail "$what: vfctl $*: status $status: $(cat $err $out)"
+	fi
+}
+# json FILE EXPRESSION: true when the expression holds for the document d
+json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
+state() {
+	local dev
+	for dev in /sys/bus/pci/devices/*; do
+		echo "${dev##*/} $(lab_driver "${dev##*/}") $(cat "$dev/driver_override")" \
+			"$(cat "$dev/sriov_numvfs" "$dev/sriov_drivers_autoprobe" 2>/dev/null | xargs)"
+	done
+}
+same() { # WHAT: the host is as it was at the start
+	if diff /mnt/start <(state) >/mnt/diff; then pass "$1"; else fail "$1: $(cat /mnt/diff)"; fi
+}
+
+lab_load igb igbvf nvme e1000 8139cp
+pf=$(lab_pf igb)
+nvme=$(lab_pf nvme)
+e1000=$(lab_pf e1000)
+rtl=$(lab_pf rtl8139)
+wait_for 10 test -e "/sys/bus/pci/devices/$pf/net"
+eth=$(lab_netdev "$pf")
+state >/mnt/start
+
+# --- what is there -------------------------------------------------------------------------------
+ok "list" list
+check "list shows the PF with its interface" grep -qE "^$pf 8086:10c9 igb .*PF, 0 of 7 +$eth " $out
+ok "list --json" list --json
+check "the list is JSON and has the PF" json $out "any(f['address'] == '$pf' and f['total_vfs'] == 7 and f['interfaces'] == ['$eth'] for f in d)"
+for dev in /sys/bus/pci/devices/*; do run show "${dev##*/}" --json && json $out "d['address'] == '${dev##*/}'" || break; done
+check "show --json of every function" [ $status = 0 ]
+run show "$pf" --json
+check "show has capabilities, reset methods and group" json $out \
+	"any(c['name'] == 'SR-IOV' for c in d['capabilities']) and 'flr' in d['reset_method'] and d['group']['number'] >= 0"
+
+refused "a driver that is not loaded" 'driver vfio-pci is not loaded; run: modprobe vfio-pci' \
+	create "$eth" 7 --driver vfio-pci
+lab_load vfio
+
+# --- VFs -----------------------------------------------------------------------------------------
+dmesg -C
+ok "7 VFs by interface name" create "$eth" 7 --driver vfio-pci --verbose
+check "17 writes in all" [ "$(grep -c '^vfctl: write' $err)" = 17 ]
+check "two writes for each VF" [ "$(grep -cE '^vfctl: write .*(0000:..:1[0-9a-f]\.[0-7]/driver_override|/vfio-pci/bind)' $err)" = 14 ]
+for n in 0 1 2 3 4 5 6; do [ "$(lab_driver "$(lab_vf "$pf" $n)")" = vfio-pci ] || break; done
+check "all of them are bound to vfio-pci" [ "$n" = 6 ]
+check "their native driver never saw one" [ "$(dmesg | grep -c igbvf)" = 0 ]
+check "autoprobe is 1 again" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_drivers_autoprobe")" = 1 ]
+ok "the same again" create "$eth" 7 --driver vfio-pci --json
+check "takes no write" json $out "d['writes'] == 0 and len(d['vfs']) == 7"
+refused "more VFs than there are" "$pf: 8 VFs asked for, it can have 7 at most" create "$eth" 8
+refused "a number as large as a kernel takes" '7 at most' create "$eth" 65536
+refused "no such function" 'no such function' show 0000:7f:00.0
+
+vf0=$(lab_vf "$pf" 0)
+sleep 300 3<>"/dev/vfio/$(lab_group "$vf0")" &
+holder=$!
+wait_for 5 test -e "/proc/$holder/fd/3"
+refused "another number while a VF is open" "its VF $vf0 is in use: group [0-9]+ is open in .* \\(pid $holder\\)" create "$eth" 3
+refused "destroy while a VF is open" "is open in .* \\(pid $holder\\)" destroy "$eth"
+refused "unbind of a VF that is open" "is open in .* \\(pid $holder\\)" unbind "$vf0"
+ok "any VF" show "$eth/any" --json
+check "any VF is not the one that is open" json $out "d['vf_index'] == 1 and not d['use']['in_use']"
+ok "the same number is no change, in use or not" create "$eth" 7 --driver vfio-pci
+kill $holder
+wait $holder 2>/dev/null
+ok "another number, now that it is closed" create "$eth" 3 --driver vfio-pci
+check "there are 3" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 3 ]
+refused "the PF has VFs" "its 3 VFs would vanish" bind "$pf" vfio-pci
+ok "VFs to the kernel's own driver" bind "$eth/vf0" "$eth/vf1" default
+check "igbvf has it" [ "$(lab_driver "$(lab_vf "$pf" 0)")" = igbvf ]
+wait_for 10 test -e "/sys/bus/pci/devices/$(lab_vf "$pf" 0)/net"
+vfnet=$(lab_netdev "$(lab_vf "$pf" 0)")
+sleep 300 &
+holder=$!
+unshare -n sleep 300 &
+other=$!
+wait_for 5 test "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)"
+sleep 0.5
+ip link set "$vfnet" netns $other
+refused "an interface in another network namespace" 'another network namespace' create "$eth" 3 --driver vfio-pci
+kill $holder $other
+wait 2>/dev/null
+ok "with --force" create "$eth" 3 --driver vfio-pci --force
+ok "destroy" destroy "$eth"
+ok "destroy again" destroy "$eth" --json
+check "takes no write" json $out "d['writes'] == 0"
+same "after the VFs all is as it was"
+ok "VFs of the kernel's choice" create "$pf" 2
+check "that is igbvf" [ "$(lab_driver "$(lab_vf "$pf" 1)")" = igbvf ]
+ok "and gone" destroy "$pf"
+
+# Interrupted after the third VF got its driver.
+mkfifo /mnt/fifo
+"$VFCTL" create "$eth" 7 --driver vfio-pci --verbose 2>/mnt/fifo >$out &
+made=$!
+count=0
+while read -r line; do
+	case $line in */vfio-pci/bind*) count=$((count + 1)) ;; esac
+	[ $count != 3 ] || kill -INT $made
+	last=$line
+done </mnt/fifo
+wait $made
+check "interrupted: status 130" [ $? = 130 ]
+check "interrupted: one line says so" [ "$last" = "vfctl: $pf: interrupted, all put back" ]
+same "interrupted: all is as it was"
+
+# --- drivers -------------------------------------------------------------------------------------
+ip addr add 10.0.2.50/24 dev "$eth"
+ip link set "$eth" up
+refused "a PF with an address" "$pf: $eth is up with address 10.0.2.50; bring it down or use --force" bind "$pf" vfio-pci
+refused "unbind of it" "$eth is up with address" unbind "$eth"
+ok "with --force" bind "$pf" vfio-pci --force
+check "it is bound" [ "$(lab_driver "$pf")" = vfio-pci ]
+ok "back to its own driver" bind "$pf" default
+same "its own driver has it again"
+wait_for 10 test -e "/sys/bus/pci/devices/$pf/net"
+eth=$(lab_netdev "$pf")
+ip link set "$eth" up
+ip link add link "$eth" name vlan7 type vlan id 7
+refused "an interface that carries a VLAN" "$eth carries vlan7" bind "$pf" vfio-pci
+ip link del vlan7
+ip link add br7 type bridge && ip link set "$eth" master br7
+refused "a port of a bridge" "$eth is a port of br7" bind "$pf" vfio-pci
+ip link del br7
+
+ok "one of a group" bind "$e1000" vfio-pci
+run show "$e1000"
+check_log "the group is not viable, and the way out" "is not viable: $rtl is bound to 8139cp; run: vfctl bind $rtl vfio-pci" $out
+ok "the other as well, as told" bind "$rtl" vfio-pci
+run show "$e1000" --json
+check "the group is viable, its bridge does not count" json $out "d['group']['viable'] and len(d['group']['members']) == 3"
+ok "unbind both" unbind "$e1000" "$rtl"
+check "they have no driver" [ -z "$(lab_driver "$e1000")$(lab_driver "$rtl")" ]
+refused "all or nothing" "cannot bind it to nvme: bind: the kernel answered" bind "$e1000" "$rtl" nvme
+check "they still have none" [ -z "$(lab_driver "$e1000")$(lab_driver "$rtl")" ]
+ok "both back" bind "$e1000" "$rtl" default
+same "the group is as it was"
+
+# --- disks ---------------------------------------------------------------------------------------
+disk=$(basename "$(ls -d /sys/class/block/nvme*n1 | head -n 1)")
+mkswap "/dev/$disk" >/dev/null 2>&1 && swapon "/dev/$disk"
+refused "a disk that is swap space" "$disk is swap space in use" bind "$nvme" vfio-pci
+swapoff "/dev/$disk"
+if modprobe ext4 && mkfs.ext4 -qF "/dev/$disk" 32M; then
+	mkdir -p /mnt/disk && mount "/dev/$disk" /mnt/disk
+	refused "a disk that is mounted" "$disk is mounted on /mnt/disk" unbind "$nvme"
+	umount /mnt/disk
+	unshare -m sh -c "mount /dev/$disk /mnt/disk && touch /mnt/mounted && exec sleep 300" &
+	holder=$!
+	wait_for 10 test -e /mnt/mounted
+	refused "a disk that is mounted where vfctl cannot see it" "$disk is held exclusively" bind "$nvme" vfio-pci
+	kill $holder
+	wait $holder 2>/dev/null
+fi
+sleep 300 3<"/dev/$disk" &
+holder=$!
+wait_for 5 test -e "/proc/$holder/fd/3"
+refused "a disk that a process has open" "/dev/$disk is open in .* \\(pid $holder\\)" bind "$nvme" vfio-pci
+kill $holder
+wait $holder 2>/dev/null
+ok "a disk that nobody uses" bind "$nvme" vfio-pci
+ok "and back" bind "$nvme" default
+ok "VFs of a disk" create "$nvme" 2 --driver vfio-pci
+check "both are bound" [ "$(lab_driver "$(lab_vf "$nvme" 0)")$(lab_driver "$(lab_vf "$nvme" 1)")" = vfio-pcivfio-pci ]
+ok "and gone" destroy "$nvme"
+same "everything is as it was at the start"

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lab: --cards igb --timeout 300
+# The same --device net where the hardware is not to be had: no VFs, the VF taken by another viaduct,
+# not bound: virtio-net each time, with its own reason, and ping works. Named outright: an error.
+set -euo pipefail
+. "$LAB_DIR/lib.sh"
+. "$LAB_DIR/product.sh"
+
+lab_load kvm vfio igb
+pf=$(lab_pf igb)
+lab_guest_initrd /mnt/initrd <<'END'
+dev=$(find_net virtio_net) || dev=$(find_net igbvf)
+net_up $dev 10.0.2.15/24
+ping -c 3 -W 5 -q 10.0.2.2
+END
+lab_guest_initrd /mnt/holder <<'END'
+echo HOLDING
+sleep 600
+END
+
+# falls_back WHAT HOST REASON
+falls_back() {
+	guest_run 60 /mnt/log /mnt/initrd --device "net,host=$2" && status=0 || status=$?
+	check "$1: viaduct ends with status 0" [ "$status" = 0 ]
+	check_log "$1: the reason" "^net0: vfio-pci passed over: $3" /mnt/log.err
+	check_log "$1: what it became" '^net0: virtio-net' /mnt/log.err
+	check_log "$1: ping works" '3 packets received' /mnt/log
+	sed -n 's/^/# /p' /mnt/log.err
+	show /mnt/log
+}
+# refused WHAT REASON OPTION...
+refused() {
+	local what=$1 reason=$2
+	shift 2
+	guest_run 20 /mnt/log /mnt/initrd "$@" && status=0 || status=$?
+	check "$what: status 1 (it was $status)" [ "$status" = 1 ]
+	check_log "$what: the reason" "$reason" /mnt/log.err
+	check "$what: one line" [ "$(wc -l </mnt/log.err)" = 1 ]
+	sed -n 's/^/# /p' /mnt/log.err
+}
+
+falls_back "no VFs" "$pf/vf0" "$pf/vf0: .*no VF"
+falls_back "no such function" 0000:77:10.0 "0000:77:10.0: no such function"
+falls_back "none of its VFs" "$pf/any" ".*$pf.*no "
+"$VFCTL" create "$pf" 2 --driver vfio-pci >/dev/null
+ip link set "$(lab_netdev "$pf")" up
+vf=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
+
+guest_start /mnt/holder.log /mnt/holder --device "net,host=$pf/vf0"
+holder=$guest_pid
+guest_saw 60 /mnt/holder.log HOLDING || die "the holder did not start: $(cat /mnt/holder.log.err)"
+falls_back "taken by another viaduct" "$vf" "$vf: .*in use.* pid $holder|$vf: .*in use.*$holder"
+refused "taken, named outright" "$vf: .*in use" --device "vfio-pci,host=$vf"
+check "any takes the other one" "$VIADUCT" plan --kernel "$LAB_KERNEL" --device "net,host=$pf/any" >/mnt/plan
+check_log "and the plan says so" "net0: vfio-pci \($vf1" /mnt/plan
+check "vfctl refuses to destroy VFs in use" bash -c "! $VFCTL destroy $pf 2>/mnt/destroy"
+check_log "and says who uses them" "$holder" /mnt/destroy
+kill -9 "$holder"
+wait "$holder" 2>/dev/null || true
+
+"$VFCTL" bind "$vf" igbvf >/dev/null 2>&1 || { modprobe igbvf && "$VFCTL" bind "$vf" igbvf >/dev/null; }
+falls_back "bound elsewhere" "$vf" "$vf: .*bound to igbvf.*vfctl bind $vf vfio-pci"
+refused "bound elsewhere, named outright" "bound to igbvf" --device "vfio-pci,host=$vf"
+refused "the same function twice" "twice|already" --device "net,host=$vf1" --device "net,host=$vf1"
+check "nothing stays taken" function_free "$vf1"
+check "vfctl takes the VFs back" "$VFCTL" destroy "$pf" --force
+check "none is left" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 0 ]
