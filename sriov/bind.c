@@ -274,7 +274,8 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 			ret = func_bind_locked(host, &addrs[i], driver,
 					       reports ? &reports[i] : NULL, err);
 		if (!ret && host->progress)
-			host->progress(host->report_opaque, (unsigned int)i + 1, (unsigned int)count);
+			host->progress(host->report_opaque, (unsigned int)i + 1,
+				       (unsigned int)count);
 	}
 	while (ret && i-- > 0) {
 		if (bind_state_restore(host, &states[i], &undo))

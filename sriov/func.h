@@ -29,7 +29,7 @@ struct func_info {
 	int numa_node;			     /* -1: not known */
 	bool is_vf;
 	struct pci_addr pf;		     /* only when is_vf */
-	int vf_index;			     /* only when is_vf: N of the PF's virtfnN; -1 not known */
+	int vf_index;			     /* only when is_vf: its virtfnN; -1 not known */
 	bool is_pf;			     /* has an SR-IOV capability the kernel manages */
 	unsigned int total_vfs, num_vfs;     /* only when is_pf */
 	bool autoprobe;			     /* only when is_pf: a native driver may take the VFs */

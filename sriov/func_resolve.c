@@ -93,7 +93,8 @@ static int resolve_plain(const struct host *host, const char *name, size_t len,
 			return resolve_netdev(host, text, ret_addr, err);
 	}
 	return err_set(err, -EINVAL,
-		       "\"%s\": neither a PCI address (0000:01:10.0) nor a network interface's name",
+		       "\"%s\": neither a PCI address (0000:01:10.0) nor the name of a network "
+		       "interface",
 		       host_printable(name, shown, sizeof(shown)));
 }
 

@@ -24,7 +24,8 @@ static int note_write(const struct func_lock *lock, int autoprobe)
 	int n = snprintf(text, sizeof(text), "pid %d\n", (int)getpid());
 
 	if (autoprobe >= 0)
-		n = snprintf(text, sizeof(text), "pid %d\nautoprobe %d\n", (int)getpid(), autoprobe);
+		n = snprintf(text, sizeof(text), "pid %d\nautoprobe %d\n", (int)getpid(),
+			     autoprobe);
 	if (ftruncate(lock->fd, 0) < 0)
 		return -errno;
 	if (pwrite(lock->fd, text, (size_t)n, 0) != n)
@@ -115,8 +116,8 @@ int func_lock(const struct host *host, const struct pci_addr *addr, struct func_
 		return 0;
 	fd_close(&ret_lock->fd);
 	if (ret == -EBUSY)
-		return err_set(err, ret, "%s: another vfctl (pid %d) is changing it; try again when "
-			       "that has ended", a, pid);
+		return err_set(err, ret, "%s: another vfctl (pid %d) is changing it; try again "
+			       "when that has ended", a, pid);
 	return err_sys(err, ret, "%s: cannot take its lock", a);
 }
 

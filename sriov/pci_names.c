@@ -42,6 +42,8 @@ struct pci_names *pci_names_new(const struct host *host, const struct pci_names_
 	names->access->debug = ignore;
 	if (!host_path(path, host->sysfs_root, "bus/pci"))
 		pci_set_param(names->access, (char *)"sysfs.path", path);
+	/* pci.ids says the same as udev's database; libpci leaks where that one is missing. */
+	pci_set_param(names->access, (char *)"hwdb.disable", (char *)"1");
 	pci_init(names->access);
 	return names;
 }
@@ -101,7 +103,8 @@ static const char *lookup(struct pci_names *names, int flags, int id1, int id2)
 	name = slot(names->table, names->size, key);
 	if (!name->text) {
 		name->key = key;
-		name->text = strdup(pci_lookup_name(names->access, buf, sizeof(buf), flags, id1, id2));
+		name->text = strdup(pci_lookup_name(names->access, buf, sizeof(buf), flags, id1,
+						    id2));
 		names->used += name->text != NULL;
 	}
 	names->last_key = key;
@@ -126,22 +129,25 @@ const char *pci_names_device(struct pci_names *names, uint16_t vendor, uint16_t 
 
 /* PCI Code and ID Assignment Specification, capability and extended capability IDs. */
 static const char *const cap_names[] = {
-	[0x01] = "PM",	    [0x02] = "AGP",	    [0x03] = "VPD",	  [0x04] = "SlotID",
-	[0x05] = "MSI",	    [0x06] = "CompactPCI",  [0x07] = "PCI-X",	  [0x08] = "HyperTransport",
-	[0x09] = "Vendor",  [0x0a] = "DebugPort",   [0x0c] = "HotPlug",	  [0x0d] = "BridgeSubsystem",
-	[0x10] = "PCIe",    [0x11] = "MSI-X",	    [0x12] = "SATA",	  [0x13] = "AF",
-	[0x14] = "EA",
+	[0x01] = "PM",		 [0x02] = "AGP",	[0x03] = "VPD",
+	[0x04] = "SlotID",	 [0x05] = "MSI",	[0x06] = "CompactPCI",
+	[0x07] = "PCI-X",	 [0x08] = "HyperTransport", [0x09] = "Vendor",
+	[0x0a] = "DebugPort",	 [0x0c] = "HotPlug",	[0x0d] = "BridgeSubsystem",
+	[0x10] = "PCIe",	 [0x11] = "MSI-X",	[0x12] = "SATA",
+	[0x13] = "AF",		 [0x14] = "EA",
 };
 
 static const char *const ext_cap_names[] = {
-	[0x01] = "AER",	     [0x02] = "VC",	  [0x03] = "SerialNumber", [0x04] = "PowerBudget",
-	[0x05] = "RCLink",   [0x0b] = "VSEC",	  [0x0d] = "ACS",	   [0x0e] = "ARI",
-	[0x0f] = "ATS",	     [0x10] = "SR-IOV",	  [0x11] = "MR-IOV",	   [0x12] = "Multicast",
-	[0x13] = "PRI",	     [0x15] = "ResizableBAR", [0x16] = "DPA",	   [0x17] = "TPH",
-	[0x18] = "LTR",	     [0x19] = "SecondaryPCIe", [0x1b] = "PASID",   [0x1d] = "DPC",
-	[0x1e] = "L1PM",     [0x1f] = "PTM",	  [0x23] = "DVSEC",	   [0x24] = "VFResizableBAR",
-	[0x25] = "DataLink", [0x26] = "16GT",	  [0x27] = "LaneMargining", [0x2a] = "32GT",
-	[0x2e] = "DOE",
+	[0x01] = "AER",		 [0x02] = "VC",		[0x03] = "SerialNumber",
+	[0x04] = "PowerBudget",	 [0x05] = "RCLink",	[0x0b] = "VSEC",
+	[0x0d] = "ACS",		 [0x0e] = "ARI",	[0x0f] = "ATS",
+	[0x10] = "SR-IOV",	 [0x11] = "MR-IOV",	[0x12] = "Multicast",
+	[0x13] = "PRI",		 [0x15] = "ResizableBAR", [0x16] = "DPA",
+	[0x17] = "TPH",		 [0x18] = "LTR",	[0x19] = "SecondaryPCIe",
+	[0x1b] = "PASID",	 [0x1d] = "DPC",	[0x1e] = "L1PM",
+	[0x1f] = "PTM",		 [0x23] = "DVSEC",	[0x24] = "VFResizableBAR",
+	[0x25] = "DataLink",	 [0x26] = "16GT",	[0x27] = "LaneMargining",
+	[0x2a] = "32GT",	 [0x2e] = "DOE",
 };
 
 static const char *cap_name(bool extended, unsigned int id)

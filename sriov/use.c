@@ -157,7 +157,8 @@ static int check_group(struct use_scan *scan, int group, struct use_evidence *ev
 			continue;
 		ret = check_opener(scan, node, shown, ev, err);
 		if (!ret && busy == -EBUSY)
-			ret = proof(ev, "stop what uses it", "%s is open in another process", shown);
+			ret = proof(ev, "stop what uses it", "%s is open in another process",
+				    shown);
 	}
 	return ret;
 }

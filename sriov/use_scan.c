@@ -123,7 +123,7 @@ static int node_add(struct use_scan *scan, const char *dir, const char *number)
 	if (n < 0)
 		return 0; /* gone between readdir() and here */
 	link[n] = '\0';
-	/* A disk of a multipath NVMe subsystem is a virtual device; all else virtual is no one's. */
+	/* A disk of a multipath NVMe subsystem is virtual; all else virtual is no function's. */
 	if (strstr(link, "/devices/virtual/") && !strstr(link, "/nvme-subsystem/"))
 		return 0;
 	if (grow(&scan->nodes, scan->node_count, sizeof(*scan->nodes)))

@@ -62,9 +62,11 @@ static const struct {
 		   "(vfctl bind PF default)" },
 	{ -ENOMEM, "there is no room for the VFs' memory or bus numbers: enable SR-IOV and \"above "
 		   "4G decoding\" in the firmware, or start the kernel with pci=realloc" },
-	{ -ENOSPC, "the card has no interrupt vectors or queues left for that many; ask for fewer" },
+	{ -ENOSPC, "the card has no interrupt vectors or queues left for that many; ask for "
+		   "fewer" },
 	{ -ENODEV, "the card is gone or asleep, or SR-IOV is off in its own firmware; see: dmesg" },
-	{ -EACCES, "writing needs root and a writable sysfs; run it with sudo, outside a container" },
+	{ -EACCES, "writing needs root and a writable sysfs; run it with sudo, outside a "
+		   "container" },
 	{ -EPERM, "the driver refuses, mostly because VFs are assigned to guests, or the kernel is "
 		  "locked down; see: dmesg" },
 	{ -EROFS, "sysfs is mounted read-only; run it outside the container" },
@@ -248,8 +250,8 @@ static int save_vfs(struct txn *t, struct err *err)
 		return err_sys(err, -ENOMEM, "%s", t->a);
 	for (i = 0; i < t->before; i++) {
 		if (func_vf_addr(t->host, &t->pf, (unsigned int)i, &vf))
-			return err_set(err, -ENODEV, "%s: its VF %ld is missing; run: vfctl destroy %s",
-				       t->a, i, t->a);
+			return err_set(err, -ENODEV, "%s: its VF %ld is missing; run: vfctl "
+				       "destroy %s", t->a, i, t->a);
 		ret = bind_state_read(t->host, &vf, &t->saved[i], err);
 		if (ret)
 			return ret;
@@ -313,7 +315,7 @@ static int run(struct txn *t, struct err *err)
 	ret = check_use(t, err);
 	if (ret)
 		return ret;
-	/* After a vfctl that was killed, the kernel's choice is what the setting was before that. */
+	/* After a vfctl that was killed, the kernel's choice is what was set before that one. */
 	ret = t->driver ? 0 : write_autoprobe(t, t->autoprobe, err);
 	if (!ret)
 		ret = change_count(t, err);

@@ -116,7 +116,8 @@ static void print_help(const struct vfctl_command *only, FILE *out)
 	if (only) {
 		fprintf(out, "Usage: vfctl %s\n\n%s\n", only->synopsis, only->help);
 	} else {
-		fputs("vfctl looks after the host's PCI functions and SR-IOV VFs.\n\nUsage:\n", out);
+		fputs("vfctl looks after the host's PCI functions and SR-IOV VFs.\n\n", out);
+		fputs("Usage:\n", out);
 		for (i = 0; i < ARRAY_SIZE(commands); i++)
 			fprintf(out, "  vfctl %s\n", commands[i].synopsis);
 		fputs("  vfctl COMMAND --help\n  vfctl --version\n\n", out);

@@ -144,7 +144,8 @@ static int bind_named(struct vfctl *v, size_t count, char **names, const char *d
 	for (i = 0; i < count && !ret; i++)
 		ret = func_resolve(&v->host, names[i], &addrs[i], &err);
 	if (!ret)
-		ret = func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports, &err);
+		ret = func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports,
+				&err);
 	if (!ret)
 		report_bind(v, reports, count);
 	free(reports);

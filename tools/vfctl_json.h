@@ -15,7 +15,8 @@ void json_add_str_or_null(struct json_object *o, const char *key, const char *va
 void json_add_int(struct json_object *o, const char *key, int64_t value);
 void json_add_int_or_null(struct json_object *o, const char *key, int64_t value); /* < 0: null */
 void json_add_bool(struct json_object *o, const char *key, bool value);
-void json_add_hex(struct json_object *o, const char *key, uint32_t value, int digits); /* "0x8086" */
+/* "0x8086" */
+void json_add_hex(struct json_object *o, const char *key, uint32_t value, int digits);
 void json_add_addr(struct json_object *o, const char *key, const struct pci_addr *addr);
 
 /* Prints @o over several lines, and frees it. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of the fake host share. Paths are below its base, texts below a function's folder. */
+/* What the files of the fake host share. Paths are below its base. */
 #ifndef VIADUCT_TESTS_FAKE_SYSFS_PRIV_H
 #define VIADUCT_TESTS_FAKE_SYSFS_PRIV_H
 

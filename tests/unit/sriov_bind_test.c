@@ -143,7 +143,7 @@ static void test_refused_by_driver(void **state)
 	for (i = 0; i < ARRAY_SIZE(answers); i++) {
 		struct fake *f = fake_new_lab();
 
-		/* An interface is gone and back after unbind and bind; that is the driver's doing. */
+		/* That an interface is gone after unbind and bind is the driver's doing. */
 		fake_remove(f, "sys/class/net/eth0");
 		fake_remove(f, SYS IGB "/net");
 		before = fake_snapshot(f);
@@ -272,8 +272,8 @@ static void test_all_or_nothing(void **state)
 	f->host.writes = 0;
 	fake_netdev(f, "0000:06:02.0", "eth2", 1, "192.0.2.7");
 	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EBUSY);
-	assert_string_equal(err.msg, "0000:06:02.0: eth2 is up with address 192.0.2.7; bring it down "
-				     "or use --force");
+	assert_string_equal(err.msg, "0000:06:02.0: eth2 is up with address 192.0.2.7; bring it "
+				     "down or use --force");
 	assert_int_equal(f->host.writes, 0);
 	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", true, NULL, &err), 0);
 	assert_int_equal(f->host.writes, 6);
@@ -325,8 +325,8 @@ static void test_lock(void **state)
 	assert_int_equal(pwrite(fd, "pid 4711\n", 9, 0), 9);
 	/* A VF is locked through its PF. */
 	assert_int_equal(bind_one(f, VF0, "none", false, &err), -EBUSY);
-	assert_string_equal(err.msg, IGB ": another vfctl (pid 4711) is changing it; try again when "
-					 "that has ended");
+	assert_string_equal(err.msg, IGB ": another vfctl (pid 4711) is changing it; try again "
+					 "when that has ended");
 	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, &err), -EBUSY);
 	assert_int_equal(bind_one(f, "0000:06:01.0", "none", false, &err), 0);
 	close(fd);

@@ -51,7 +51,8 @@ static void test_addr(void **state)
 	static const char *const spelt[] = { "0000:01:10.0", "ffff:ff:1f.7", "10000:00:00.0",
 					     "0000:0a:1f.3" };
 	static const char *const bad[] = {
-		"", "0", "0000:01:10", "0000:01:10.", "0000:01:10.8", "0000:00:00.8", "0000:01:20.0",
+		"", "0", "0000:01:10", "0000:01:10.", "0000:01:10.8", "0000:00:00.8",
+		"0000:01:20.0",
 		"0000:01:10.0 ", " 0000:01:10.0", "0000:01:10.0\n", "000:01:10.0", "0000:1:10.0",
 		"0000:01:1.0", "0000:01:10.00", "123456789:01:10.0", "0000-01-10.0", "../../x",
 		"0000:01:10.0/", "0x00:01:10.0", "+000:01:10.0", "-1:10.0", "01:10.0x", ":01:10.0",
@@ -111,7 +112,8 @@ static void test_resolve(void **state)
 	expect_name(f, "eth0/vf6", "0000:01:11.4");
 	expect_name(f, "0000:01:00.0/vf1", "0000:01:10.2");
 	expect_name(f, "01:00.0/any", "0000:01:10.0");
-	fake_link(f, "../../devices/pci0000:00/0000:02:00.0/virtio0/net/vio0", "sys/class/net/vio0");
+	fake_link(f, "../../devices/pci0000:00/0000:02:00.0/virtio0/net/vio0",
+		  "sys/class/net/vio0");
 	expect_name(f, "vio0", "0000:02:00.0");
 	expect_error(f, "eth0/vf7", -ENODEV, "0000:01:00.0 has no VF 7 (it has 7)");
 	expect_error(f, "eth9", -ENODEV, "eth9: no such PCI address or network interface");
@@ -263,14 +265,15 @@ static void test_group(void **state)
 
 	assert_int_equal(func_bind(&f->host, &nic, 1, "vfio-pci", false, NULL, NULL), 0);
 	assert_int_equal(func_group_check(&f->host, &nic, &err), -ENODEV);
-	assert_string_equal(err.msg, "0000:06:01.0: group 15 is not viable: 0000:06:02.0 is bound to "
-				     "8139cp; run: vfctl bind 0000:06:02.0 vfio-pci");
+	assert_string_equal(err.msg, "0000:06:01.0: group 15 is not viable: 0000:06:02.0 is bound "
+				     "to 8139cp; run: vfctl bind 0000:06:02.0 vfio-pci");
 	assert_int_equal(func_bind(&f->host, &other, 1, "pci-stub", false, NULL, NULL), 0);
 	assert_int_equal(func_group_check(&f->host, &nic, &err), 0);
 	assert_int_equal(func_bind(&f->host, &other, 1, BIND_NONE, false, NULL, NULL), 0);
 	assert_int_equal(group_check(&f->host, 15, &err), 0);
 
-	fake_link(f, "../../../../devices/platform/dma0", "sys/kernel/iommu_groups/15/devices/dma0");
+	fake_link(f, "../../../../devices/platform/dma0",
+		  "sys/kernel/iommu_groups/15/devices/dma0");
 	fake_link(f, "../../../bus/platform/drivers/dma", "sys/devices/platform/dma0/driver");
 	assert_int_equal(group_check(&f->host, 15, &err), -ENODEV);
 	assert_string_equal(err.msg, "group 15 is not viable: dma0 is bound to dma; unbind it from "

@@ -90,7 +90,7 @@ static void test_address(void **state)
 {
 	struct fake *f = *state;
 
-	/* Up without address is how a PF that only has VFs stands; an address while down is none. */
+	/* A PF that is there for its VFs is up without address; an address while down is none. */
 	fake_netdev(f, "0000:06:01.0", "eth9", 1, NULL);
 	expect(f, "0000:06:01.0", NULL);
 	fake_net_addr(f, "eth0", "10.0.2.15");
@@ -175,16 +175,17 @@ static void test_exclusive(void **state)
 	struct fake *f = *state;
 
 	fake_busy(f, "nvme0n1");
-	expect(f, NVME, ": nvme0n1 is held exclusively (by a file system, LVM or RAID); release it or "
-			"use --force");
+	expect(f, NVME, ": nvme0n1 is held exclusively (by a file system, LVM or RAID); release it "
+			"or use --force");
 }
 
 static void test_multipath(void **state)
 {
 	struct fake *f = *state;
 
-	/* The disk is a virtual device; its subsystem names the controllers it is reached through. */
-	fake_link(f, "../../devices/virtual/nvme-subsystem/nvme-subsys0/nvme3n1", "sys/dev/block/259:7");
+	/* The disk is virtual; its subsystem names the controllers it is reached through. */
+	fake_link(f, "../../devices/virtual/nvme-subsystem/nvme-subsys0/nvme3n1",
+		  "sys/dev/block/259:7");
 	fake_link(f, "../../devices/virtual/nvme-subsystem/nvme-subsys0",
 		  "sys/class/nvme-subsystem/nvme-subsys0");
 	fake_text(f, "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme3n1/size", "1\n");
@@ -210,7 +211,8 @@ static void test_processes(void **state)
 	fake_char(f, IGB, "card7", "226:7", "dri/card7");
 	expect(f, IGB, NULL);
 	fake_process(f, 103, "Xorg", "dri/card7");
-	expect(f, IGB, ": /dev/dri/card7 is open in Xorg (pid 103); stop that process or use --force");
+	expect(f, IGB, ": /dev/dri/card7 is open in Xorg (pid 103); stop that process or use "
+		       "--force");
 }
 
 static void test_console(void **state)
@@ -239,16 +241,16 @@ static void test_vfs(void **state)
 	assert_int_equal(vf_create(&f->host, &pf, 2, "vfio-pci", false, NULL, NULL), 0);
 	expect(f, IGB, NULL);
 	fake_process(f, 200, "viaduct", "vfio/21");
-	expect(f, IGB, ": its VF 0000:01:10.2 is in use: group 21 is open in viaduct (pid 200); stop "
-		       "that process or use --force");
+	expect(f, IGB, ": its VF 0000:01:10.2 is in use: group 21 is open in viaduct (pid 200); "
+		       "stop that process or use --force");
 	assert_int_equal(use_check_vfs(&f->host, NULL, &pf, &ev, &err), -EBUSY);
 	assert_true(pci_addr_eq(&ev.addr, &vf));
 	fake_remove(f, "proc/200");
 	/* Opened through the device's own node, with no group. */
 	fake_char(f, "0000:01:10.2", "vfio0", "511:0", "vfio/devices/vfio0");
 	fake_process(f, 201, "qemu", "vfio/devices/vfio0");
-	expect(f, IGB, ": its VF 0000:01:10.2 is in use: /dev/vfio/devices/vfio0 is open in qemu (pid "
-		       "201); stop that process or use --force");
+	expect(f, IGB, ": its VF 0000:01:10.2 is in use: /dev/vfio/devices/vfio0 is open in qemu "
+		       "(pid 201); stop that process or use --force");
 	fake_remove(f, "proc/201");
 	fake_busy(f, "vfio/20");
 	assert_int_equal(use_check(&f->host, NULL, &vf, NULL, &err), 0);

@@ -165,9 +165,9 @@ static void test_destroy_in_use(void **state)
 	before = fake_snapshot(f);
 	fake_busy(f, "vfio/21");
 	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, &err), -EBUSY);
-	assert_string_equal(err.msg, IGB ": its VF 0000:01:10.2 is in use: group 21 is open in another "
-				     "process; stop what uses it or use --force; another number of "
-				     "VFs means to remove all 3 first");
+	assert_string_equal(err.msg, IGB ": its VF 0000:01:10.2 is in use: group 21 is open in "
+				     "another process; stop what uses it or use --force; another number "
+				     "of VFs means to remove all 3 first");
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
 	assert_int_equal(vf_destroy(&f->host, &pf, true, NULL, &err), 0);
@@ -230,8 +230,8 @@ static void test_numvfs_errors(void **state)
 		/* autoprobe first; with VFs there, 0 is written before the count. */
 		fake_fail(f, 2 + (unsigned long)had, answers[i / 2].code);
 		assert_int_equal(create(f, 5, "vfio-pci", false, NULL, &err), answers[i / 2].code);
-		assert_non_null(strstr(err.msg, IGB ": cannot set the number of VFs to 5: the kernel "
-					       "answered E"));
+		assert_non_null(strstr(err.msg, IGB ": cannot set the number of VFs to 5: the "
+					       "kernel answered E"));
 		if (!strstr(err.msg, answers[i / 2].text))
 			print_message("%s\n", err.msg);
 		assert_non_null(strstr(err.msg, answers[i / 2].text));
@@ -251,8 +251,8 @@ static void test_fewer_vfs(void **state)
 
 	f->vfs_made = 5;
 	assert_int_equal(create(f, 7, "vfio-pci", false, NULL, &err), -EIO);
-	assert_string_equal(err.msg, IGB ": asked for 7 VFs, but its driver made 5; ask for fewer, or "
-				     "see: dmesg");
+	assert_string_equal(err.msg, IGB ": asked for 7 VFs, but its driver made 5; ask for fewer, "
+				     "or see: dmesg");
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
 	free(before);

@@ -196,7 +196,7 @@ static void test_list(void **state)
 static void test_show(void **state)
 {
 	struct fake *f = *state;
-	struct json_object *o, *use;
+	struct json_object *o, *use, *cap;
 	struct run r;
 
 	make_vfs(f);
@@ -215,8 +215,8 @@ static void test_show(void **state)
 	RUN(f, &r, "--json", "show", IGB);
 	o = json_tokener_parse(r.out);
 	assert_int_equal(json_object_array_length(member(o, "vfs")), 7);
-	assert_string_equal(text_of(json_object_array_get_idx(member(o, "capabilities"), 0), "name"),
-			    "MSI-X");
+	cap = json_object_array_get_idx(member(o, "capabilities"), 0);
+	assert_string_equal(text_of(cap, "name"), "MSI-X");
 	assert_string_equal(text_of(o, "reset_method"), "flr bus");
 	use = member(o, "use");
 	assert_true(json_object_get_boolean(member(use, "in_use")));
