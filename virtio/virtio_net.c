@@ -139,6 +139,16 @@ static bool rx_fill(struct virtio_net *n, struct virtq *vq, struct rx_frame *f)
 	return true;
 }
 
+static void rx_finish(struct virtq *vq, struct rx_frame *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		if (f->num_buffers[i])
+			*f->num_buffers[i] = (uint8_t)(f->buffers >> 8 * i);
+	virtq_publish(vq);
+}
+
 static bool net_receive(void *nic, const struct iovec *iov, unsigned int count)
 {
 	struct virtio_net *n = nic;
@@ -156,9 +166,7 @@ static bool net_receive(void *nic, const struct iovec *iov, unsigned int count)
 		return false;
 	if (f.left || vq->broken)
 		return true;
-	*f.num_buffers[0] = (uint8_t)f.buffers;
-	*f.num_buffers[1] = (uint8_t)(f.buffers >> 8);
-	virtq_publish(vq);
+	rx_finish(vq, &f);
 	return true;
 }
 

@@ -112,6 +112,7 @@ static int split_chain(struct virtq *vq, struct virtq_elem *elem, uint16_t head)
 	unsigned int entries = vq->size;
 	unsigned int left = entries;
 	unsigned int i = head;
+	bool indirect = false; /* not to be told by the address: a table may lie on the ring */
 	struct desc d;
 	int ret;
 
@@ -120,7 +121,7 @@ static int split_chain(struct virtq *vq, struct virtq_elem *elem, uint16_t head)
 			return virtq_fail(vq, "descriptors form a loop");
 		copy_desc(&d, table, i);
 		if (d.flags & VRING_DESC_F_INDIRECT) {
-			if (!vq->indirect || table != vq->split.desc || d.flags & VRING_DESC_F_NEXT)
+			if (!vq->indirect || indirect || d.flags & VRING_DESC_F_NEXT)
 				return virtq_fail(vq, "indirect table where none may be");
 			if (!d.len || d.len % DESC_BYTES || d.len / DESC_BYTES > vq->size_max)
 				return virtq_fail(vq, "indirect table of %u bytes", d.len);
@@ -130,6 +131,7 @@ static int split_chain(struct virtq *vq, struct virtq_elem *elem, uint16_t head)
 						  (unsigned long long)d.addr);
 			entries = d.len / DESC_BYTES;
 			left = entries;
+			indirect = true;
 			i = 0;
 			continue;
 		}

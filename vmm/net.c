@@ -181,7 +181,7 @@ static void *net_module_load(const char *dir, const char *file)
 
 /* The caller closes *@ret_module, on failure too. */
 static int net_module_open(const struct net_row *row, void **ret_module,
-			   const struct net_backend_ops **ret_ops, struct err *err)
+			   const struct net_module **ret_table, struct err *err)
 {
 	const struct net_module *module;
 	char dir[PATH_MAX] = "";
@@ -194,19 +194,24 @@ static int net_module_open(const struct net_row *row, void **ret_module,
 		*ret_module = net_module_load(VIADUCT_MODULE_DIR, row->module);
 	if (!*ret_module) {
 		why = dlerror();
-		if (why)
-			return err_set(err, -ELIBBAD, "net=%s: cannot load its module: %s; "
-				       "is libslirp installed?", row->name, why);
-		return err_set(err, -ENOENT, "net=%s: its module %s is neither in %s nor in %s; "
-			       "install it there, or take the NIC off the configuration",
-			       row->name, row->module, dir, VIADUCT_MODULE_DIR);
+		if (why) {
+			err_set(err, -ELIBBAD, "net=%s: cannot load its module: %s; is libslirp "
+				"installed?", row->name, why);
+			return -ELIBBAD;
+		}
+		err_set(err, -ENOENT, "net=%s: its module %s is neither in %s nor in %s; install it "
+			"there, or take the NIC off the configuration",
+			row->name, row->module, dir, VIADUCT_MODULE_DIR);
+		return -ENOENT;
 	}
 	module = dlsym(*ret_module, "viaduct_net_module");
-	if (!module || strcmp(module->version, VIADUCT_VERSION))
-		return err_set(err, -ELIBBAD, "net=%s: %s is of version %s, this program of %s; "
-			       "install both from one build", row->name, row->module,
-			       module ? module->version : "unknown", VIADUCT_VERSION);
-	*ret_ops = module->ops;
+	if (!module || strcmp(module->version, VIADUCT_VERSION) != 0) {
+		err_set(err, -ELIBBAD, "net=%s: %s is of version %s, this program of %s; install "
+			"both from one build", row->name, row->module,
+			module ? module->version : "unknown", VIADUCT_VERSION);
+		return -ELIBBAD;
+	}
+	*ret_table = module;
 	return 0;
 }
 
@@ -233,14 +238,15 @@ int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm
 int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
 {
-	const struct net_backend_ops *ops = NULL;
+	const struct net_module *brought;
 	void *module = NULL;
 	int ret = net_check(backend, err);
 
+	if (ret)
+		return ret;
+	ret = net_module_open(net_row_find(backend), &module, &brought, err);
 	if (!ret)
-		ret = net_module_open(net_row_find(backend), &module, &ops, err);
-	if (!ret)
-		ret = net_attach(net, ops, vm, id, lock, peer, nic, err);
+		ret = net_attach(net, brought->ops, vm, id, lock, peer, nic, err);
 	if (ret) {
 		if (module)
 			dlclose(module);

@@ -27,9 +27,9 @@ struct err;
 struct net;
 struct vm;
 
-#define NET_FRAME_MIN 14u	      /* an Ethernet header */
-#define NET_FRAME_MAX (65535u + 14u)  /* the largest IP packet behind it */
-#define NET_HELD_BYTES (256u * 1024u) /* touched only when something is held */
+#define NET_FRAME_MIN 14u	     /* an Ethernet header */
+#define NET_FRAME_MAX (65535u + 14u) /* the largest IP packet behind it */
+#define NET_HELD_BYTES 0x40000u	     /* 256 KiB, touched only when something is held */
 
 /* The NIC's side. */
 struct net_peer_ops {

@@ -234,10 +234,12 @@ void guest_msix_on(struct guest *g, struct pci_dev *pdev)
 	assert_int_not_equal(cap, 0);
 	guest_write(g, guest_ecam(pdev, cap + PCI_MSIX_FLAGS), 2, flags | PCI_MSIX_FLAGS_ENABLE);
 	for (v = 0; v <= (flags & PCI_MSIX_FLAGS_QSIZE); v++) {
-		guest_write(g, table + v * 16, 4, 0xfee00000);
-		guest_write(g, table + v * 16 + 4, 4, 0);
-		guest_write(g, table + v * 16 + 8, 4, v);
-		guest_write(g, table + v * 16 + 12, 4, 0);
+		uint64_t entry = table + v * 16ull;
+
+		guest_write(g, entry, 4, 0xfee00000);
+		guest_write(g, entry + 4, 4, 0);
+		guest_write(g, entry + 8, 4, v);
+		guest_write(g, entry + 12, 4, 0);
 	}
 }
 
@@ -353,9 +355,9 @@ void ring_open(struct ring *r, struct driver *d, unsigned int index, uint16_t si
 	uint64_t c = d->common;
 
 	*r = (struct ring){ .d = d, .index = index, .size = size };
-	r->desc = ring_part(d->g, size * 16u, &r->desc_gpa);
-	r->avail = ring_part(d->g, 6 + size * 2u, &r->avail_gpa);
-	r->used = ring_part(d->g, 6 + size * 8u, &r->used_gpa);
+	r->desc = ring_part(d->g, (size_t)size * 16, &r->desc_gpa);
+	r->avail = ring_part(d->g, 6 + (size_t)size * 2, &r->avail_gpa);
+	r->used = ring_part(d->g, 6 + (size_t)size * 8, &r->used_gpa);
 	guest_write(d->g, c + VIRTIO_PCI_COMMON_Q_SELECT, 2, index);
 	guest_write(d->g, c + VIRTIO_PCI_COMMON_Q_SIZE, 2, size);
 	guest_write(d->g, c + VIRTIO_PCI_COMMON_Q_MSIX, 2, vector);
@@ -369,7 +371,7 @@ void ring_open(struct ring *r, struct driver *d, unsigned int index, uint16_t si
 void ring_desc(struct ring *r, unsigned int i, gpa_t addr, uint32_t len, uint16_t flags,
 	       uint16_t next)
 {
-	uint8_t *d = r->desc + i * 16u;
+	uint8_t *d = r->desc + (size_t)i * 16;
 
 	put_le64(d, addr);
 	put_le32(d + 8, len);
@@ -384,14 +386,14 @@ static uint16_t *word(uint8_t *p)
 
 void ring_post(struct ring *r, uint16_t head)
 {
-	put_le16(r->avail + 4 + (r->avail_idx % r->size) * 2u, head);
+	put_le16(r->avail + 4 + (size_t)(r->avail_idx % r->size) * 2, head);
 	r->avail_idx++;
 	__atomic_store_n(word(r->avail + 2), htole16(r->avail_idx), __ATOMIC_SEQ_CST);
 }
 
 void ring_kick(struct ring *r)
 {
-	uint64_t addr = r->d->notify + r->index * r->d->notify_step;
+	uint64_t addr = r->d->notify + (uint64_t)r->index * r->d->notify_step;
 	int fd = fake_kvm_doorbell(addr, false);
 
 	if (fd >= 0)
@@ -403,7 +405,7 @@ void ring_kick(struct ring *r)
 bool ring_used(struct ring *r, uint32_t *ret_id, uint32_t *ret_len)
 {
 	uint16_t idx = le16toh(__atomic_load_n(word(r->used + 2), __ATOMIC_ACQUIRE));
-	const uint8_t *e = r->used + 4 + (r->used_idx % r->size) * 8u;
+	const uint8_t *e = r->used + 4 + (size_t)(r->used_idx % r->size) * 8;
 
 	if (idx == r->used_idx)
 		return false;
@@ -428,10 +430,10 @@ bool ring_wait(struct ring *r, uint32_t *ret_id, uint32_t *ret_len)
 
 void ring_used_event(struct ring *r, uint16_t idx)
 {
-	__atomic_store_n(word(r->avail + 4 + r->size * 2u), htole16(idx), __ATOMIC_SEQ_CST);
+	__atomic_store_n(word(r->avail + 4 + (size_t)r->size * 2), htole16(idx), __ATOMIC_SEQ_CST);
 }
 
 uint16_t ring_avail_event(const struct ring *r)
 {
-	return le16toh(__atomic_load_n(word(r->used + 4 + r->size * 8u), __ATOMIC_ACQUIRE));
+	return le16toh(__atomic_load_n(word(r->used + 4 + (size_t)r->size * 8), __ATOMIC_ACQUIRE));
 }

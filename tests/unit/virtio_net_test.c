@@ -322,7 +322,7 @@ static void post_rx(struct rig *r, unsigned int count, uint32_t size)
 	unsigned int i, head = r->rx.avail_idx;
 
 	for (i = 0; i < count; i++, head++) {
-		ring_desc(&r->rx, head % SIZE, r->buf + (head % SIZE) * 4096, size, WRITE, 0);
+		ring_desc(&r->rx, head % SIZE, r->buf + (head % SIZE) * 4096ull, size, WRITE, 0);
 		ring_post(&r->rx, (uint16_t)(head % SIZE));
 	}
 }
@@ -384,7 +384,7 @@ static void receives_into_crumbs(void **state)
 	unsigned int i;
 
 	for (i = 0; i < HEADER; i++)
-		ring_desc(&r->rx, i, r->buf + i * 64, 1, WRITE | NEXT, (uint16_t)(i + 1));
+		ring_desc(&r->rx, i, r->buf + i * 64ull, 1, WRITE | NEXT, (uint16_t)(i + 1));
 	ring_desc(&r->rx, HEADER, r->buf + 4096, 100, WRITE, 0);
 	ring_post(&r->rx, 0);
 	memset(r->mem, 0xee, 8192);
@@ -392,7 +392,7 @@ static void receives_into_crumbs(void **state)
 	assert_true(ring_used(&r->rx, &id, &len));
 	assert_int_equal(len, HEADER + 60);
 	for (i = 0; i < HEADER; i++)
-		assert_int_equal(r->mem[i * 64], i == 10);
+		assert_int_equal(r->mem[i * 64ull], i == 10);
 	assert_int_equal(r->mem[4096], 9);
 	assert_int_equal(r->mem[4096 + 59], 68);
 	assert_int_equal(r->mem[4096 + 60], 0xee);
@@ -522,7 +522,9 @@ static void endless_supply(void **state)
 		ring_desc(&r->tx, i, r->buf, 72, 0, 0);
 		ring_post(&r->tx, (uint16_t)i);
 	}
+	lock(r);
 	tester.endless = &r->tx;
+	unlock(r);
 	ring_kick(&r->tx);
 	guest_sync(r->g);
 	lock(r);
@@ -540,7 +542,9 @@ static void endless_supply(void **state)
 	before = tester.sent;
 	unlock(r);
 	guest_sync(r->g);
+	lock(r);
 	assert_int_equal(tester.sent, before);
+	unlock(r);
 }
 
 /* From ring to ring through libslirp. */
@@ -552,18 +556,18 @@ static size_t rx_frame(struct rig *r, uint8_t *f, size_t room)
 	if (!ring_wait(&r->rx, &id, &len))
 		return 0;
 	assert_true(len >= HEADER && len - HEADER <= room && id < 16);
-	memcpy(f, r->mem + 4096 * id + HEADER, len - HEADER);
+	memcpy(f, r->mem + 4096ull * id + HEADER, len - HEADER);
 	ring_post(&r->rx, (uint16_t)id);
 	return len - HEADER;
 }
 
 static void tx_frame(struct rig *r, unsigned int slot, const uint8_t *f, size_t len)
 {
-	uint8_t *at = r->mem + 65536 + slot * 2048;
+	uint8_t *at = r->mem + 65536 + slot * 2048ull;
 
 	memset(at, 0, HEADER);
 	memcpy(at + HEADER, f, len);
-	ring_desc(&r->tx, slot, r->buf + 65536 + slot * 2048, (uint32_t)(HEADER + len), 0, 0);
+	ring_desc(&r->tx, slot, r->buf + 65536 + slot * 2048ull, (uint32_t)(HEADER + len), 0, 0);
 	ring_post(&r->tx, (uint16_t)slot);
 }
 
@@ -582,7 +586,7 @@ static void user_rings(struct rig *r, uint8_t *host_mac)
 	unsigned int i;
 
 	for (i = 0; i < 16; i++) {
-		ring_desc(&r->rx, i, r->buf + 4096 * i, 2048, WRITE, 0);
+		ring_desc(&r->rx, i, r->buf + 4096ull * i, 2048, WRITE, 0);
 		ring_post(&r->rx, (uint16_t)i);
 	}
 	ring_kick(&r->rx);
@@ -598,7 +602,7 @@ static void user_rings(struct rig *r, uint8_t *host_mac)
 static unsigned int ping(struct rig *r, const uint8_t *host_mac, unsigned int count)
 {
 	unsigned int seq, answered = 0;
-	uint8_t f[2048];
+	uint8_t f[2048] = { 0 };
 	size_t len;
 
 	for (seq = 1; seq <= count; seq++) {

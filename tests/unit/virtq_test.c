@@ -122,7 +122,7 @@ static void indices_wrap(void **state)
 static void interrupts_by_index(void **state)
 {
 	struct virtq_rig *r = *state;
-	uint8_t *used_event = r->ram + RIG_AVAIL + 4 + SIZE * 2;
+	uint8_t *used_event = r->ram + RIG_AVAIL + 4 + SIZE * 2ull;
 	unsigned int i;
 
 	rig_desc(r, 0, RIG_DATA, 1, 0, 0);
@@ -149,7 +149,7 @@ static void interrupts_by_index(void **state)
 static void kicks_by_index(void **state)
 {
 	struct virtq_rig *r = *state;
-	const uint8_t *avail_event = r->ram + RIG_USED + 4 + SIZE * 8;
+	const uint8_t *avail_event = r->ram + RIG_USED + 4 + SIZE * 8ull;
 
 	rig_desc(r, 0, RIG_DATA, 1, 0, 0);
 	assert_false(virtq_kick_on(r->vq));
@@ -347,6 +347,11 @@ static void f04_indirect(void **state)
 	expect_violation(r);
 
 	rig_desc_at(r, TABLE, 0, RIG_DATA, 4, NEXT, 1);
+	rig_post(r, 0);
+	expect_violation(r);
+
+	/* A table that is the ring itself: nested, and without end (found by virtq_fuzz). */
+	rig_desc(r, 0, RIG_DESC, 16, INDIRECT, 0);
 	rig_post(r, 0);
 	expect_violation(r);
 
@@ -601,10 +606,10 @@ static void f06_each_byte_once(void **state)
 	assert_int_equal(ret, 1);
 	/* Four descriptors in two loads of 8 bytes each, the index, the head. */
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(loads_of(desc + 8 * i), 1);
-		assert_int_equal(loads_of(desc + 64 + 8 * i), 1);
-		assert_int_equal(loads_of(table + 8 * i), 1);
-		assert_int_equal(loads_of(table + 16 + 8 * i), 1);
+		assert_int_equal(loads_of(desc + 8ull * i), 1);
+		assert_int_equal(loads_of(desc + 64 + 8ull * i), 1);
+		assert_int_equal(loads_of(table + 8ull * i), 1);
+		assert_int_equal(loads_of(table + 16 + 8ull * i), 1);
 	}
 	assert_int_equal(loads_of(r->ram + RIG_AVAIL + 2), 1);
 	assert_int_equal(loads_of(r->ram + RIG_AVAIL + 4), 1);
