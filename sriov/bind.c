@@ -105,6 +105,15 @@ int bind_state_restore(struct host *host, const struct bind_state *state, struct
 			       *state->driver ? state->driver : BIND_NONE) : 0;
 }
 
+static bool is_bridge(const struct host *host, const struct pci_addr *addr)
+{
+	char a[PCI_ADDR_STRLEN];
+	long class;
+
+	return !host_read_long(host, &class, DEV "class", pci_addr_str(addr, a)) &&
+	       class >> 16 == 0x06;
+}
+
 /* The likely cause of a failed bind, appended to the message. */
 static void explain(const struct host *host, const struct pci_addr *addr, const char *driver,
 		    int code, struct err *err)
@@ -120,6 +129,8 @@ static void explain(const struct host *host, const struct pci_addr *addr, const 
 	else if (func_driver_is_vfio(driver) && group < 0)
 		err_append(err, "; it is in no IOMMU group: turn the IOMMU on in the firmware and "
 				"start the kernel with intel_iommu=on or amd_iommu=on");
+	else if (func_driver_is_vfio(driver) && is_bridge(host, addr))
+		err_append(err, "; VFIO takes no bridge: unbind it, which is enough for its group");
 	else if (code == -EBUSY && group >= 0 && group_check(host, group, &why))
 		err_append(err, "; %s", why.msg);
 	else if (code == -EBUSY)

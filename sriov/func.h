@@ -103,7 +103,8 @@ int group_members(const struct host *host, int group, struct group_member **ret_
 /*
  * Says whether the kernel would let @group be given to user space: no member is bound to a driver
  * that does its own DMA. A member without driver, with a VFIO driver, pci-stub or pcieport does
- * not count against it (the kernel's driver_managed_dma), and so does no bridge without driver.
+ * not count against it (the kernel's driver_managed_dma). A bridge is no exception: with pcieport
+ * or no driver it does not count, with shpchp it does, and the way out is to unbind it.
  * Returns 0, or -ENODEV with "group 14 is not viable: 0000:06:02.0 is bound to 8139cp; run: vfctl
  * bind 0000:06:02.0 vfio-pci"; a bridge is to be unbound, for vfio-pci takes none.
  */

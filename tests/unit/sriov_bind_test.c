@@ -172,6 +172,18 @@ static void test_no_iommu(void **state)
 	expect_driver(f, IGB, "igb", "");
 }
 
+static void test_bridge(void **state)
+{
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+
+	strcpy(f->refuse, "vfio-pci");
+	f->refuse_code = -EINVAL;
+	assert_int_equal(bind_one(f, "0000:05:00.0", "vfio-pci", false, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "VFIO takes no bridge: unbind it"));
+	expect_driver(f, "0000:05:00.0", "pcieport", "");
+}
+
 static void test_link_does_not_appear(void **state)
 {
 	struct err err = { .code = 0 };
@@ -346,6 +358,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_driver_names, setup, teardown),
 		cmocka_unit_test(test_refused_by_driver),
 		cmocka_unit_test_setup_teardown(test_no_iommu, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_link_does_not_appear, setup, teardown),
 		cmocka_unit_test(test_rollback),
 		cmocka_unit_test_setup_teardown(test_all_or_nothing, setup, teardown),

@@ -250,6 +250,7 @@ static void test_read_hostile_attributes(void **state)
 static void test_group(void **state)
 {
 	struct pci_addr nic = at("0000:06:01.0"), other = at("0000:06:02.0");
+	struct pci_addr bridge = at("0000:05:00.0");
 	struct group_member *members;
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
@@ -270,6 +271,21 @@ static void test_group(void **state)
 	assert_int_equal(func_bind(&f->host, &other, 1, "pci-stub", false, NULL, NULL), 0);
 	assert_int_equal(func_group_check(&f->host, &nic, &err), 0);
 	assert_int_equal(func_bind(&f->host, &other, 1, BIND_NONE, false, NULL, NULL), 0);
+	assert_int_equal(group_check(&f->host, 15, &err), 0);
+
+	/* A bridge counts with a driver that does not promise to leave DMA alone. */
+	fake_driver(f, "shpchp", 0, 0, false);
+	assert_int_equal(func_bind(&f->host, &bridge, 1, "shpchp", false, NULL, NULL), 0);
+	assert_int_equal(group_check(&f->host, 15, &err), -ENODEV);
+	assert_string_equal(err.msg, "group 15 is not viable: 0000:05:00.0 is bound to shpchp; "
+				     "run: vfctl unbind 0000:05:00.0");
+	assert_int_equal(func_bind(&f->host, &other, 1, "8139cp", false, NULL, NULL), 0);
+	assert_int_equal(group_check(&f->host, 15, &err), -ENODEV);
+	assert_string_equal(err.msg, "group 15 is not viable: 0000:05:00.0 is bound to shpchp, "
+				     "0000:06:02.0 is bound to 8139cp; run: vfctl unbind "
+				     "0000:05:00.0; then: vfctl bind 0000:06:02.0 vfio-pci");
+	assert_int_equal(func_bind(&f->host, &other, 1, BIND_NONE, false, NULL, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &bridge, 1, BIND_NONE, false, NULL, NULL), 0);
 	assert_int_equal(group_check(&f->host, 15, &err), 0);
 
 	fake_link(f, "../../../../devices/platform/dma0",

@@ -86,6 +86,7 @@ refused "a number as large as a kernel takes" '7 at most' create "$eth" 65536
 refused "no such function" 'no such function' show 0000:7f:00.0
 
 vf0=$(lab_vf "$pf" 0)
+vf2=$(lab_vf "$pf" 2)
 sleep 300 3<>"/dev/vfio/$(lab_group "$vf0")" &
 holder=$!
 wait_for 5 test -e "/proc/$holder/fd/3"
@@ -120,20 +121,41 @@ ok "VFs of the kernel's choice" create "$pf" 2
 check "that is igbvf" [ "$(lab_driver "$(lab_vf "$pf" 1)")" = igbvf ]
 ok "and gone" destroy "$pf"
 
-# Interrupted after the third VF got its driver.
-mkfifo /mnt/fifo
-"$VFCTL" create "$eth" 7 --driver vfio-pci --verbose 2>/mnt/fifo >$out &
-made=$!
-count=0
-while read -r line; do
-	case $line in */vfio-pci/bind*) count=$((count + 1)) ;; esac
-	[ $count != 3 ] || kill -INT $made
-	last=$line
-done </mnt/fifo
-wait $made
+# Interrupted: a signal that is there from the start is heeded at the first step's end.
+python3 -c 'import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+os.kill(os.getpid(), signal.SIGINT)
+os.execv(sys.argv[1], sys.argv[1:])' "$VFCTL" create "$eth" 7 --driver vfio-pci --verbose >$out 2>$err
 check "interrupted: status 130" [ $? = 130 ]
-check "interrupted: one line says so" [ "$last" = "vfctl: $pf: interrupted, all put back" ]
+check "interrupted: autoprobe was changed and put back" [ "$(grep -c 'sriov_drivers_autoprobe: done' $err)" = 2 ]
+check "interrupted: one line says so" [ "$(tail -n 1 $err)" = "vfctl: $pf: interrupted, all put back" ]
 same "interrupted: all is as it was"
+# Interrupted while the third VF is being bound.
+if command -v strace >/dev/null; then
+	strace -qq -o /mnt/strace -P "/sys/bus/pci/devices/$vf2/driver_override" -e trace=openat \
+		-e inject=openat:signal=INT:when=1 "$VFCTL" create "$eth" 7 --driver vfio-pci --verbose >$out 2>$err
+	check "interrupted half way: status 130" [ $? = 130 ]
+	check "interrupted half way: three VFs had been bound" [ "$(grep -c 'vfio-pci/bind: done' $err)" = 3 ]
+	check "interrupted half way: one line says so" [ "$(tail -n 1 $err)" = "vfctl: $pf: interrupted, all put back" ]
+	same "interrupted half way: all is as it was"
+fi
+# Two at a time: one waits for the other, and the last one's wish holds.
+"$VFCTL" create "$eth" 2 --driver vfio-pci >/dev/null 2>&1 &
+"$VFCTL" create "$eth" 3 --driver vfio-pci >/dev/null 2>&1 &
+wait
+count=$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")
+check "two at a time: there are 2 or 3 VFs, not something between" [ "$count" = 2 -o "$count" = 3 ]
+bound=0
+for ((n = 0; n < count; n++)); do [ "$(lab_driver "$(lab_vf "$pf" $n)")" != vfio-pci ] || bound=$((bound + 1)); done
+check "two at a time: all of them are bound" [ $bound = "$count" ]
+ok "and gone" destroy "$pf"
+same "two at a time: all is as it was"
+# Nobody but root.
+python3 -c 'import os, sys
+os.setgid(65534); os.setuid(65534)
+os.execv(sys.argv[1], sys.argv[1:])' "$VFCTL" create "$eth" 7 >$out 2>$err
+check "not root: status 1" [ $? = 1 ]
+check "not root: one line with the remedy" [ "$(cat $err)" = "vfctl: $pf: changing it needs root; run it with sudo" ]
 
 # --- drivers -------------------------------------------------------------------------------------
 ip addr add 10.0.2.50/24 dev "$eth"
@@ -156,19 +178,34 @@ ip link del br7
 
 ok "one of a group" bind "$e1000" vfio-pci
 run show "$e1000"
-check_log "the group is not viable, and the way out" "is not viable: $rtl is bound to 8139cp; run: vfctl bind $rtl vfio-pci" $out
+check_log "the group is not viable, and the way out" "is not viable: .*$rtl is bound to 8139cp; .*: vfctl bind $rtl vfio-pci" $out
 ok "the other as well, as told" bind "$rtl" vfio-pci
+bridge=$(lab_pf bridge)
+driver=$(lab_driver "$bridge")
+if [ "$driver" != pcieport ] && [ -n "$driver" ]; then
+	run show "$e1000"
+	check_log "its bridge counts too, with a driver like $driver" "$bridge is bound to $driver; run: vfctl unbind $bridge" $out
+	refused "VFIO takes no bridge" 'VFIO takes no bridge' bind "$bridge" vfio-pci
+	ok "the bridge as well, as told" unbind "$bridge"
+fi
+# VFIO_GROUP_GET_STATUS: what the kernel itself thinks
+check "the kernel finds the group viable" python3 -c 'import fcntl, os, struct, sys
+status = bytearray(struct.pack("II", 8, 0))
+fcntl.ioctl(os.open("/dev/vfio/" + sys.argv[1], os.O_RDWR), 0x3b67, status)
+sys.exit(not struct.unpack("II", status)[1] & 1)' "$(lab_group "$e1000")"
 run show "$e1000" --json
-check "the group is viable, its bridge does not count" json $out "d['group']['viable'] and len(d['group']['members']) == 3"
+check "the group is viable" json $out "d['group']['viable'] and len(d['group']['members']) == 3"
 ok "unbind both" unbind "$e1000" "$rtl"
 check "they have no driver" [ -z "$(lab_driver "$e1000")$(lab_driver "$rtl")" ]
 refused "all or nothing" "cannot bind it to nvme: bind: the kernel answered" bind "$e1000" "$rtl" nvme
 check "they still have none" [ -z "$(lab_driver "$e1000")$(lab_driver "$rtl")" ]
-ok "both back" bind "$e1000" "$rtl" default
+ok "all back" bind "$bridge" "$e1000" "$rtl" default
 same "the group is as it was"
 
 # --- disks ---------------------------------------------------------------------------------------
-disk=$(basename "$(ls -d /sys/class/block/nvme*n1 | head -n 1)")
+# The disk of a subsystem is a virtual device; nvme0c0n1 is but one path to it.
+for disk in /sys/class/block/nvme*n1; do case ${disk##*/} in nvme*c*) ;; *) break ;; esac; done
+disk=${disk##*/}
 mkswap "/dev/$disk" >/dev/null 2>&1 && swapon "/dev/$disk"
 refused "a disk that is swap space" "$disk is swap space in use" bind "$nvme" vfio-pci
 swapoff "/dev/$disk"
