@@ -255,6 +255,24 @@ static int acpi_info_write(struct vm *vm)
 	return mem_write(&vm->mem, GPA_INFO_PAGE, &info, sizeof(info));
 }
 
+/*
+ * The reset vector, where firmware would begin. Linux leaves the reset register of hardware-reduced
+ * ACPI aside (it takes EFI to be there), and restarts by going back to real mode and jumping here
+ * (arch/x86/kernel/reboot.c: BOOT_EFI, then BOOT_BIOS): the vector asks for the reset.
+ */
+static int acpi_reset_vector(struct vm *vm)
+{
+	static const uint8_t code[] = {
+		0xba, (PIO_ACPI + ACPI_PM_RESET) & 0xff, (PIO_ACPI + ACPI_PM_RESET) >> 8, /* mov dx */
+		0xb0, ACPI_PM_RESET_VALUE, /* mov al */
+		0xee,			   /* out dx, al */
+		0xf4,			   /* hlt */
+		0xeb, 0xfd,		   /* jmp to hlt */
+	};
+
+	return mem_write(&vm->mem, GPA_RESET_VECTOR, code, sizeof(code));
+}
+
 int acpi_build(struct vm *vm, struct err *err)
 {
 	uint64_t room = RSDP_SIZE + sizeof(dsdt_aml_code) + FADT_SIZE + MCFG_SIZE +
@@ -277,6 +295,8 @@ int acpi_build(struct vm *vm, struct err *err)
 	ret = mem_write(&vm->mem, GPA_ACPI_BASE, b.buf, b.used);
 	if (!ret)
 		ret = acpi_info_write(vm);
+	if (!ret)
+		ret = acpi_reset_vector(vm);
 	free(b.buf);
 	return ret ? err_sys(err, ret, "ACPI tables") : 0;
 }

@@ -22,6 +22,7 @@ typedef uint64_t iova_t; /* address a device puts on the bus; equal to the gpa w
 #define GPA_ACPI_BASE 0xe0000ull /* RSDP and tables, in the BIOS area that e820 reserves */
 #define GPA_ACPI_SIZE 0x1f000ull
 #define GPA_INFO_PAGE 0xff000ull /* struct acpi_info: what the DSDT reads at run time */
+#define GPA_RESET_VECTOR 0xffff0ull /* f000:fff0: asks for a reset (acpi_build()) */
 
 /* Port space. */
 #define PIO_COM1 0x3f8

@@ -12,6 +12,8 @@
 #include "base/io.h"
 #include "base/util.h"
 #include "micro_guest.h"
+#include "vmm/acpi.h"
+#include "vmm/types.h"
 
 /* A PCI function with what the tests look at: a register that counts, a part that is memory, a
  * doorbell, MSI-X. */
@@ -238,6 +240,31 @@ static void test_a_triple_fault_without_a_kernel_ends_the_guest(void **state)
 	vm_free(vm);
 }
 
+/* What Linux does last: the code at the reset vector asks for a reset, which without a kernel to
+ * load ends the guest. */
+MICRO_GUEST(vector, "mov $0xffff0, %eax\njmp *%eax\n");
+
+static void test_the_reset_vector_resets(void **state)
+{
+	static const uint8_t code[] = { 0x66, 0xba, 0x04, 0x06 };
+	struct vm *vm = micro_new();
+	struct err err = { 0 };
+	uint8_t at[9];
+
+	(void)state;
+	micro_load(vm, vector_start, vector_end);
+	assert_int_equal(acpi_build(vm, &err), 0);
+	/* The vector is 16-bit code; in this guest's 32-bit mode its first instruction needs a prefix. */
+	assert_int_equal(mem_read(&vm->mem, GPA_RESET_VECTOR, at, sizeof(at)), 0);
+	assert_memory_equal(at, code + 1, 3);
+	assert_int_equal(mem_write(&vm->mem, GPA_RESET_VECTOR - 1, code, 1), 0);
+	assert_int_equal(mem_write(&vm->mem, MICRO_CODE + 1, (uint8_t[]){ 0xef }, 1), 0);
+	assert_int_equal(micro_run(vm, &err), -EIO);
+	if (!strstr(err.msg, "restart"))
+		fail_msg("%s", err.msg);
+	vm_free(vm);
+}
+
 MICRO_GUEST(nobody, "mov $0x30000, %edi\n"
 		    "mov 0xcfffff00, %eax\nmov %eax, (%edi)\n"
 		    "movl $5, 0xcfffff00\n"
@@ -268,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_a_bar_moves_and_keeps_its_contents),
 		cmocka_unit_test(test_a_message_waits_for_its_mask),
 		cmocka_unit_test(test_a_triple_fault_without_a_kernel_ends_the_guest),
+		cmocka_unit_test(test_the_reset_vector_resets),
 		cmocka_unit_test(test_what_nobody_answers_reads_as_ones),
 	};
 	const char *why = micro_reason_to_skip();

@@ -20,7 +20,7 @@ off) poweroff -f ;;
 esac
 END
 guest_start /mnt/log /mnt/initrd --serial unix=/mnt/serial --device "vfio-pci,host=$vf"
-wait_for 10 test -S /mnt/serial
+wait_for 60 test -S /mnt/serial
 # One client for all of it: what the console says goes to the log, what is written to fd 4 to the guest.
 mkfifo /mnt/keys
 socat -u UNIX-CONNECT:/mnt/serial,shut-none - >/mnt/console </dev/null &
