@@ -67,8 +67,8 @@ def hand(folder, monitor, line):
         return f"l0: {error}", 1
 
 
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def die_with_parent(number=signal.SIGKILL):
+    ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def write_all(data):
@@ -80,6 +80,7 @@ def main():
     folder, timeout = sys.argv[1], float(sys.argv[2])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: sys.exit(128 + n))
+    die_with_parent(signal.SIGTERM)
     selector = selectors.DefaultSelector()
     for name in ("out", "status", "hand"):
         server = socket.socket(socket.AF_UNIX)
