@@ -469,7 +469,7 @@ static int vectors_set(struct fake_vdev *dev, const struct vfio_irq_set *set, co
 static int set_irqs(struct fake_vdev *dev, const struct vfio_irq_set *set)
 {
 	const int32_t *fds = (const int32_t *)(const void *)set->data;
-	size_t data = set->flags & VFIO_IRQ_SET_DATA_EVENTFD ? set->count * sizeof(*fds) : 0;
+	size_t data = (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) ? set->count * sizeof(*fds) : 0;
 
 	if (set->argsz < sizeof(*set) + data || set->index >= VFIO_PCI_NUM_IRQS)
 		return -EINVAL;

@@ -135,12 +135,21 @@ static void test_again(void **state)
 static void test_twice(void **state)
 {
 	struct fake_guest *g = *state;
+	struct iommu_dev idev = { .fd = -1 };
 	struct err err = { 0 };
 
 	fake_vfio_igbvf(VF0, VF0_GROUP);
 	fake_guest_add(g, VF0);
 	assert_int_equal(fake_guest_try(g, "eth0/vf0", &err), -EEXIST);
 	assert_non_null(strstr(err.msg, "0000:01:10.0: this guest has it already, as vfio-pci0"));
+	assert_int_equal(fake_vfio_fds(), 3);
+	/* The back end by itself refuses it too. */
+	idev.host = &g->host->host;
+	assert_int_equal(pci_addr_parse(VF0, &idev.addr), 0);
+	idev.group = VF0_GROUP;
+	assert_int_equal(iommu_attach(g->vm, &iommu_type1, &idev, &err), -EEXIST);
+	assert_string_equal(err.msg, "0000:01:10.0: this guest has this function already");
+	iommu_detach(g->vm, &idev);
 	assert_int_equal(fake_vfio_fds(), 3);
 }
 

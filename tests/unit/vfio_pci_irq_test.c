@@ -354,6 +354,25 @@ static void test_modes(void **state)
 	assert_int_equal(fake_kvm_irqfds(), 1);
 }
 
+/* A guest that goes on while its function is being taken away brings nothing up again. */
+static void test_quiesced(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+
+	fake_guest_place(g);
+	linux_enable(g, pdev, 1);
+	pdev->dev.class->quiesce(&pdev->dev);
+	assert_int_equal(dev->mode, -1);
+	assert_int_equal(get_le16(dev->config + PCI_COMMAND), PCI_COMMAND_MEMORY);
+	fake_vfio_forget();
+	fake_guest_msix_entry(g, pdev, 1, false);
+	fake_guest_msix_enable(pdev, false);
+	fake_guest_msix_enable(pdev, true);
+	assert_int_equal(dev->set_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_intx_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quiesced, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
