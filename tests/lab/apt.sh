@@ -37,6 +37,7 @@ apt_get() {
 # Refreshes the package lists, once in this process.
 apt_update() {
 	[ -z "${APT_UPDATED:-}" ] || return 0
+	[ "$(id -u)" = 0 ] || return 0 # only root can; the lists that are there have to do
 	echo "apt: refreshing the package lists" >&2
 	apt_get update >&2 || {
 		echo "apt: cannot refresh the package lists; check the network and the apt sources" >&2
