@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(commands) && argc >= 2; i++) {
-		if (strcmp(argv[1], commands[i].name))
+		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;
 		ret = options_parse(argc - 1, argv + 1, &opts, &done);
 		if (!ret && !done)

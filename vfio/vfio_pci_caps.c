@@ -107,20 +107,6 @@ void vfio_pci_caps_msix(struct vfio_pci *vp)
 	msix->pba_offset = pba & PCI_MSIX_PBA_OFFSET;
 }
 
-/* The core leaves what it had set up so far; without this it would take it for a capability. */
-static void msix_forget(struct pci_dev *pdev)
-{
-	free(pdev->msix.table);
-	free(pdev->msix.vectors);
-	memset(&pdev->msix, 0, sizeof(pdev->msix));
-}
-
-static void msi_forget(struct pci_dev *pdev)
-{
-	free(pdev->msi.vectors);
-	memset(&pdev->msi, 0, sizeof(pdev->msi));
-}
-
 /* Each take_*() prepares one capability, and returns false when the guest must not see it. */
 
 static bool take_msix(struct vfio_pci *vp, unsigned int at)
@@ -135,7 +121,6 @@ static bool take_msix(struct vfio_pci *vp, unsigned int at)
 			  msix->table_bar, msix->table_offset, msix->pba_bar, msix->pba_offset,
 			  &err)) {
 		caps_warn(vp, err.msg, at);
-		msix_forget(&vp->pdev);
 		return false;
 	}
 	return true;
@@ -164,7 +149,6 @@ static bool take_msi(struct vfio_pci *vp, unsigned int at)
 	if (pci_msi_init(&vp->pdev, (uint8_t)at, MIN(count, vp->irq.msi_count),
 			 flags & PCI_MSI_FLAGS_64BIT, flags & PCI_MSI_FLAGS_MASKBIT, &err)) {
 		caps_warn(vp, err.msg, at);
-		msi_forget(&vp->pdev);
 		return false;
 	}
 	return true;

@@ -152,7 +152,7 @@ int bus_events_on(struct bus *bus, struct range *range, struct err *err)
 		if (ret) {
 			bus_events_off(bus, range);
 			return err_sys(err, ret, "doorbell at 0x%llx",
-				       (unsigned long long)(range->base + ev->offset));
+				       (unsigned long long)range->base + ev->offset);
 		}
 	}
 	return 0;

@@ -27,12 +27,12 @@ int dev_new(struct vm *vm, const struct dev_class *class, const char *id, struct
 	pthread_mutexattr_t attr;
 	struct dev *dev = calloc(1, class->size);
 
-	if (!dev)
-		return err_sys(err, -ENOMEM, "%s", id);
-	dev->id = strdup(id);
-	if (!dev->id) {
+	if (dev)
+		dev->id = strdup(id);
+	if (!dev || !dev->id) {
 		free(dev);
-		return err_sys(err, -ENOMEM, "%s", id);
+		err_sys(err, -ENOMEM, "%s", id);
+		return -ENOMEM;
 	}
 	dev->class = class;
 	dev->vm = vm;
@@ -201,7 +201,7 @@ static int dev_decode(struct dev *dev, const struct opt_list *opts, struct err *
 static int dev_try(struct vm *vm, const struct dev_class *class, const char *id,
 		   const struct opt_list *opts, bool plan, struct dev **ret_dev, struct err *err)
 {
-	struct dev *dev;
+	struct dev *dev = NULL;
 	int ret = dev_new(vm, class, id, &dev, err);
 
 	if (ret)
@@ -269,7 +269,7 @@ static int dev_choices(const struct dev_table *table, const char *name,
 	unsigned int n = 0;
 
 	if (role) {
-		for (; role->choices[n] && n < DEV_CHOICES_MAX; n++)
+		for (; n < DEV_CHOICES_MAX && role->choices[n]; n++)
 			choices[n] = dev_class_find(table, role->choices[n]);
 		return (int)n;
 	}

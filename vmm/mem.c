@@ -234,6 +234,17 @@ static void mem_dma_evict_locked(struct mem *mem, gpa_t gpa, uint64_t size)
 	}
 }
 
+/* A part that an IOMMU refuses works all the same; peer to peer to it does not. */
+static void mem_dma_tell_locked(struct mem *mem, struct mem_listener *l,
+				const struct mem_part *part)
+{
+	struct err err = { 0 };
+
+	if (l->map(l->opaque, part->dma_gpa, part->size, part->hva, false, &err))
+		log_line(mem->vm->log, LOG_WARN, "no peer to peer at 0x%llx: %s",
+			 (unsigned long long)part->dma_gpa, err.msg);
+}
+
 static void mem_dma_map_locked(struct mem *mem, struct mem_part *part, gpa_t gpa)
 {
 	struct mem_listener *l;
@@ -246,13 +257,8 @@ static void mem_dma_map_locked(struct mem *mem, struct mem_part *part, gpa_t gpa
 	part->dma_live = true;
 	part->dma_next = mem->dma_parts;
 	mem->dma_parts = part;
-	for (l = mem->listeners; l; l = l->next) {
-		struct err e = { 0 };
-
-		if (l->map(l->opaque, gpa, part->size, part->hva, false, &e))
-			log_line(mem->vm->log, LOG_WARN, "no peer to peer at 0x%llx: %s",
-				 (unsigned long long)gpa, e.msg);
-	}
+	for (l = mem->listeners; l; l = l->next)
+		mem_dma_tell_locked(mem, l, part);
 }
 
 int mem_part_map(struct mem *mem, struct mem_part *part, gpa_t gpa, struct err *err)
@@ -313,7 +319,7 @@ int mem_listener_add(struct mem *mem, struct mem_listener *listener, struct err 
 		listener->next = mem->listeners;
 		mem->listeners = listener;
 		for (p = mem->dma_parts; p; p = p->dma_next)
-			listener->map(listener->opaque, p->dma_gpa, p->size, p->hva, false, NULL);
+			mem_dma_tell_locked(mem, listener, p);
 	}
 	pthread_mutex_unlock(&mem->lock);
 	return ret;

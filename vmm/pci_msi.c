@@ -11,11 +11,11 @@
 #include "pci_priv.h"
 #include "vm.h"
 
-#define MSIX_ENTRY 16u
+#define MSIX_ENTRY ((size_t)16)
 
-static uint64_t msix_pba_size(const struct pci_msix *msix)
+static uint64_t msix_pba_size(unsigned int count)
 {
-	return align_up(msix->count, 64) / 8;
+	return align_up(count, 64) / 8;
 }
 
 static bool msix_entry_masked(const struct pci_msix *msix, unsigned int v)
@@ -60,26 +60,30 @@ int pci_msix_init(struct pci_dev *pdev, uint8_t cap, unsigned int count, unsigne
 
 	if (!count || count > 2048)
 		return err_set(err, -EINVAL, "MSI-X with %u vectors", count);
-	msix->count = count;
 	if (table_bar >= PCI_BARS || pba_bar >= PCI_BARS ||
 	    !span_within(table_offset, count * MSIX_ENTRY, pdev->bars[table_bar].size) ||
-	    !span_within(pba_offset, msix_pba_size(msix), pdev->bars[pba_bar].size) ||
+	    !span_within(pba_offset, msix_pba_size(count), pdev->bars[pba_bar].size) ||
 	    (table_offset | pba_offset) & 7)
 		return err_set(err, -EINVAL,
 			       "MSI-X table (BAR %u + 0x%x) or PBA (BAR %u + 0x%x) of %u vectors "
 			       "does not lie in its BAR",
 			       table_bar, table_offset, pba_bar, pba_offset, count);
-	msix->table = calloc(count, MSIX_ENTRY);
-	msix->vectors = calloc(count, sizeof(*msix->vectors));
-	if (!msix->table || !msix->vectors)
-		return err_sys(err, -ENOMEM, "MSI-X");
-	for (v = 0; v < count; v++)
-		put_le32(msix->table + v * MSIX_ENTRY + PCI_MSIX_ENTRY_VECTOR_CTRL,
-			 PCI_MSIX_ENTRY_CTRL_MASKBIT);
 	if (!cap)
 		cap = pci_cap_add(pdev, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
 	if (!cap)
 		return err_set(err, -ENOSPC, "no room for the MSI-X capability");
+	msix->table = calloc(count, MSIX_ENTRY);
+	msix->vectors = calloc(count, sizeof(*msix->vectors));
+	if (!msix->table || !msix->vectors) {
+		free(msix->table);
+		free(msix->vectors);
+		memset(msix, 0, sizeof(*msix));
+		return err_sys(err, -ENOMEM, "MSI-X");
+	}
+	msix->count = count;
+	for (v = 0; v < count; v++)
+		put_le32(msix->table + v * MSIX_ENTRY + PCI_MSIX_ENTRY_VECTOR_CTRL,
+			 PCI_MSIX_ENTRY_CTRL_MASKBIT);
 	msix->cap = cap;
 	msix->table_bar = (uint8_t)table_bar;
 	msix->pba_bar = (uint8_t)pba_bar;
@@ -154,7 +158,7 @@ bool pci_msix_access(struct pci_dev *pdev, unsigned int bar, uint64_t offset, un
 		}
 		return true;
 	}
-	if (bar == msix->pba_bar && offset - msix->pba_offset < msix_pba_size(msix)) {
+	if (bar == msix->pba_bar && offset - msix->pba_offset < msix_pba_size(msix->count)) {
 		if (!write)
 			*value = msix_pba_read(msix, offset - msix->pba_offset, size);
 		return true;
@@ -194,14 +198,14 @@ int pci_msi_init(struct pci_dev *pdev, uint8_t cap, unsigned int count_max, bool
 		log2++;
 	msi->wide = wide;
 	msi->maskable = maskable;
-	msi->count_max = (uint8_t)(1u << log2);
-	msi->vectors = calloc(msi->count_max, sizeof(*msi->vectors));
-	if (!msi->vectors)
-		return err_sys(err, -ENOMEM, "MSI");
 	if (!cap)
 		cap = pci_cap_add(pdev, PCI_CAP_ID_MSI, (uint8_t)msi_size(msi));
 	if (!cap)
 		return err_set(err, -ENOSPC, "no room for the MSI capability");
+	msi->vectors = calloc((size_t)1 << log2, sizeof(*msi->vectors));
+	if (!msi->vectors)
+		return err_sys(err, -ENOMEM, "MSI");
+	msi->count_max = (uint8_t)(1u << log2);
 	msi->cap = cap;
 	flags = (uint16_t)(log2 << 1 | (wide ? PCI_MSI_FLAGS_64BIT : 0) |
 			   (maskable ? PCI_MSI_FLAGS_MASKBIT : 0));
@@ -292,10 +296,6 @@ void pci_messages_done(struct pci_dev *pdev)
 {
 	pdev->msix.enabled = false;
 	pdev->msi.enabled = false;
-	if (!pdev->msix.vectors)
-		pdev->msix.count = 0;
-	if (!pdev->msi.vectors)
-		pdev->msi.count_max = 0;
 	pci_messages_prune(pdev);
 	free(pdev->msix.table);
 	free(pdev->msix.vectors);

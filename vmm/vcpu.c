@@ -60,8 +60,10 @@ int vcpus_new(struct vm *vm, struct err *err)
 	if (ret)
 		return ret;
 	vm->vcpus = calloc(vm->config.cpus, sizeof(*vm->vcpus));
-	if (!vm->vcpus)
-		ret = err_sys(err, -ENOMEM, "vCPUs");
+	if (!vm->vcpus) {
+		free(cpuid);
+		return err_sys(err, -ENOMEM, "vCPUs");
+	}
 	for (i = 0; i < vm->config.cpus && !ret; i++) {
 		struct vcpu *vcpu = &vm->vcpus[i];
 

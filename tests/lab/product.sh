@@ -18,7 +18,7 @@ guest_start() {
 	shift 2
 	: >"$log"
 	"$VIADUCT" run --kernel "$LAB_KERNEL" --initrd "$initrd" --append "$LAB_CMDLINE quiet" \
-		--memory 512M --cpus 2 "$@" </dev/null >"$log" 2>"$log.err" &
+		--memory 512M "$@" </dev/null >"$log" 2>"$log.err" &
 	guest_pid=$!
 }
 

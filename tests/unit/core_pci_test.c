@@ -290,7 +290,7 @@ static void test_config_by_ports(void **state)
 
 static uint64_t msix_entry(const struct card *c, unsigned int v)
 {
-	return pci_bar_addr(&c->pdev, 2) + 0x8000 + v * 16;
+	return pci_bar_addr(&c->pdev, 2) + 0x8000 + v * 16ull;
 }
 
 static void msix_enable(struct rig *r, struct card *c, uint16_t flags)
@@ -354,7 +354,7 @@ static void test_msix_table_at_its_edges(void **state)
 	wr(&r, pba, 8, UINT64_MAX);
 	assert_int_equal(rd(&r, pba, 8), 0);
 	/* One past either end belongs to the device. */
-	rd(&r, table + MSIX_VECTORS * 16, 4);
+	rd(&r, table + MSIX_VECTORS * 16ull, 4);
 	rd(&r, pba + 8, 4);
 	rd(&r, table - 4, 4);
 	assert_int_equal(r.a->reads, 3);

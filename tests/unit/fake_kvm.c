@@ -56,7 +56,7 @@ static int count(unsigned long request)
 {
 	unsigned int i;
 
-	for (i = 0; i < ROOM && kvm.requests[i] && kvm.requests[i] != request; i++)
+	for (i = 0; i < ROOM - 1 && kvm.requests[i] && kvm.requests[i] != request; i++)
 		;
 	kvm.requests[i] = request;
 	kvm.request_count[i]++;

@@ -34,8 +34,8 @@ echo QUIET-END
 echo "PACKETS $(($(passed) - before))"
 tail -n 2 /tmp/ping
 END
-guest_start /mnt/log /mnt/initrd --device "net,host=$pf/vf0"
-guest_saw 90 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
+guest_start /mnt/log /mnt/initrd --cpus 2 --device "net,host=$pf/vf0"
+guest_saw 150 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
 sleep 1.5
 exits_on
 before=$(exits)

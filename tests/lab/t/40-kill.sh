@@ -7,7 +7,7 @@ set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
 
-rounds=${1:-20}
+rounds=${1:-5} # tests/lab/soak runs 20 and more
 igb_up 1
 vf=$(lab_vf "$pf" 0)
 iperf3 -s -D -B 10.0.2.50 >/dev/null

@@ -19,7 +19,7 @@ reboot) reboot -f ;;
 off) poweroff -f ;;
 esac
 END
-guest_start /mnt/log /mnt/initrd --serial unix=/mnt/serial --device "vfio-pci,host=$vf"
+guest_start /mnt/log /mnt/initrd --cpus 2 --serial unix=/mnt/serial --device "vfio-pci,host=$vf"
 wait_for 60 test -S /mnt/serial
 # One client for all of it: what the console says goes to the log, what is written to fd 4 to the guest.
 mkfifo /mnt/keys
@@ -54,7 +54,7 @@ check "SIGTERM presses the power button" grep -q GUEST-POWER-BUTTON /mnt/log
 check "and the guest's power-off is status 0" [ "$status" = 0 ]
 
 lab_guest_initrd /mnt/deaf <<'END'
-pkill acpid
+killall acpid
 echo WAITING
 sleep 600
 END
