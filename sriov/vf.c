@@ -278,7 +278,7 @@ static int check_use(struct txn *t, struct err *err)
 			ret = use_check(t->host, scan, &t->saved[i].addr, NULL, err);
 	}
 	use_scan_free(scan);
-	if (ret == -EBUSY && t->before != t->want)
+	if (ret == -EBUSY && t->want && t->before != t->want)
 		err_append(err, "; another number of VFs means to remove all %ld first", t->before);
 	return ret;
 }
