@@ -229,15 +229,12 @@ static void dump(const char *dir, const char *name, const uint8_t *t)
 	fclose(f);
 }
 
-/* Runs @format with @dir; its exit code. */
-static int run(const char *format, const char *dir)
+/* Runs @command in @dir; its exit code. */
+static int run(const char *command, const char *dir)
 {
 	char cmd[512];
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(cmd, sizeof(cmd), format, dir, dir, dir);
-#pragma GCC diagnostic pop
+	snprintf(cmd, sizeof(cmd), "cd %s && %s", dir, command);
 	return system(cmd); /* NOLINT(cert-env33-c) */
 }
 
@@ -296,13 +293,13 @@ static void iasl_reads_the_tables(void **state)
 	dump(dir, "mcfg", find(vm, "MCFG"));
 	dump(dir, "xsdt", xsdt_of(vm));
 	dump(dir, "dsdt", table_at(vm, get_le64(fadt + 140)));
-	assert_int_equal(run("cd %s && iasl -d *.aml >log 2>&1", dir), 0);
+	assert_int_equal(run("iasl -d *.aml >log 2>&1", dir), 0);
 	/* What it has to complain about goes into the text or the log. */
-	assert_int_not_equal(run("cd %s && grep -Eiq 'invalid|incorrect|unknown' *.dsl log", dir),
+	assert_int_not_equal(run("grep -Eiq 'invalid|incorrect|unknown' *.dsl log", dir),
 			     0);
 	snprintf(path, sizeof(path), "%s/dsdt.dsl", dir);
 	check_routes(path);
-	run("rm -r %s", dir);
+	run("rm -r \"$PWD\"", dir);
 }
 
 /* ---- registers ---- */
