@@ -193,10 +193,6 @@ static bool tx_frame(struct virtio_net *n)
 	struct iovec *iov = virtq_elem_out(&n->tx);
 	unsigned int count;
 
-	if (n->tx.out_len - HEADER_SIZE > NET_FRAME_MAX) {
-		n->net.tx_dropped++;
-		return true;
-	}
 	count = iov_skip(&iov, n->tx.out_count, HEADER_SIZE);
 	return net_send(&n->net, iov, count);
 }

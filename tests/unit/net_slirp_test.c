@@ -277,41 +277,109 @@ static int listen_on_loopback(unsigned int *ret_port)
 	return fd;
 }
 
-/* The descriptors that libslirp opens are watched as they come and go. */
+/* A connection from guest port @sport to a listener of the host. */
+struct tcp {
+	struct nic *n;
+	unsigned int sport, port;
+	uint32_t seq, ack;
+	int fd; /* the host's end */
+};
+
+static void tcp_send(struct tcp *t, unsigned int flags, const void *data, size_t len)
+{
+	uint8_t f[256];
+
+	send_frame(t->n, f, frame_tcp(f, t->n->host_mac, t->sport, t->port, t->seq, t->ack, flags,
+				      data, len));
+	t->seq += (uint32_t)len + (flags & (FRAME_TCP_SYN | FRAME_TCP_FIN) ? 1 : 0);
+}
+
+static void tcp_open(struct tcp *t, struct nic *n, int server, unsigned int port,
+		     unsigned int sport)
+{
+	uint8_t reply[2048];
+
+	*t = (struct tcp){ .n = n, .sport = sport, .port = port, .seq = 1000 };
+	tcp_send(t, FRAME_TCP_SYN, NULL, 0);
+	assert_true(wait_frame(n, is_tcp, FRAME_TCP_SYN | FRAME_TCP_ACK, reply, NULL));
+	t->ack = frame_get32(reply + 38) + 1;
+	assert_int_equal(frame_get32(reply + 42), t->seq);
+	tcp_send(t, FRAME_TCP_ACK, NULL, 0);
+	t->fd = accept(server, NULL, NULL);
+	assert_true(t->fd >= 0);
+}
+
+/* The loop sleeps, with nothing to wait for. */
+static void settle(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+}
+
+/* The descriptors that libslirp opens are watched as they come and go, and come again with the same
+ * numbers; a sleeping loop is woken for them. */
 static void tcp_to_a_service_of_the_host(void **state)
 {
 	struct nic *n = *state;
-	uint8_t f[256], reply[2048];
-	uint32_t seq = 1000, ack;
-	unsigned int port;
-	char buf[16] = "";
-	int server = listen_on_loopback(&port), fd;
+	unsigned int port, i;
+	uint8_t reply[2048];
+	int server = listen_on_loopback(&port);
+	struct tcp t;
 
 	resolve(n);
-	send_frame(n, f, frame_tcp(f, n->host_mac, 4000, port, seq++, 0, FRAME_TCP_SYN, NULL, 0));
-	assert_true(wait_frame(n, is_tcp, FRAME_TCP_SYN | FRAME_TCP_ACK, reply, NULL));
-	ack = frame_get32(reply + 38) + 1;
-	assert_int_equal(frame_get32(reply + 42), seq);
-	send_frame(n, f, frame_tcp(f, n->host_mac, 4000, port, seq, ack, FRAME_TCP_ACK, NULL, 0));
-	fd = accept(server, NULL, NULL);
-	assert_true(fd >= 0);
+	for (i = 0; i < 4; i++) {
+		char buf[16] = "";
 
-	send_frame(n, f,
-		   frame_tcp(f, n->host_mac, 4000, port, seq, ack, FRAME_TCP_ACK, "hello", 5));
-	seq += 5;
-	assert_int_equal(read(fd, buf, sizeof(buf)), 5);
-	assert_memory_equal(buf, "hello", 5);
+		settle();
+		tcp_open(&t, n, server, port, 4000 + i);
+		tcp_send(&t, FRAME_TCP_ACK, "hello", 5);
+		assert_int_equal(read(t.fd, buf, sizeof(buf)), 5);
+		assert_memory_equal(buf, "hello", 5);
+		assert_int_equal(write(t.fd, "world!", 6), 6);
+		assert_true(wait_frame(n, is_tcp, FRAME_TCP_ACK | 6 << 8, reply, NULL));
+		assert_memory_equal(reply + 54, "world!", 6);
+		t.ack += 6;
+		tcp_send(&t, FRAME_TCP_ACK, NULL, 0);
+		close(t.fd);
+		assert_true(wait_frame(n, is_tcp, FRAME_TCP_FIN, reply, NULL));
+		t.ack++;
+		tcp_send(&t, FRAME_TCP_ACK | FRAME_TCP_FIN, NULL, 0);
+	}
+	close(server);
+}
 
-	assert_int_equal(write(fd, "world!", 6), 6);
-	assert_true(wait_frame(n, is_tcp, FRAME_TCP_ACK | 6 << 8, reply, NULL));
-	assert_memory_equal(reply + 54, "world!", 6);
-	ack += 6;
-	send_frame(n, f, frame_tcp(f, n->host_mac, 4000, port, seq, ack, FRAME_TCP_ACK, NULL, 0));
+static uint64_t loop_cpu_ns(struct nic *n)
+{
+	struct timespec ts;
+	clockid_t clock;
 
-	close(fd);
-	assert_true(wait_frame(n, is_tcp, FRAME_TCP_FIN, reply, NULL));
-	send_frame(n, f, frame_tcp(f, n->host_mac, 4000, port, seq, ack + 1,
-				   FRAME_TCP_ACK | FRAME_TCP_FIN, NULL, 0));
+	assert_int_equal(pthread_getcpuclockid(n->thread, &clock), 0);
+	assert_int_equal(clock_gettime(clock, &ts), 0);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The guest acknowledges nothing while the host has much to say: libslirp stops reading, and a
+ * socket that stays readable must not keep the loop busy. */
+static void a_slow_guest_costs_nothing(void **state)
+{
+	static uint8_t bulk[65536];
+	struct nic *n = *state;
+	unsigned int port, i;
+	int server = listen_on_loopback(&port);
+	struct tcp t;
+	uint64_t before;
+
+	resolve(n);
+	tcp_open(&t, n, server, port, 4000);
+	fcntl(t.fd, F_SETFL, O_NONBLOCK);
+	n->full = true;
+	for (i = 0; i < 200; i++) {
+		if (write(t.fd, bulk, sizeof(bulk)) < 0)
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	}
+	before = loop_cpu_ns(n);
+	nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
+	assert_true(loop_cpu_ns(n) - before < 100000000u);
+	close(t.fd);
 	close(server);
 }
 
@@ -547,6 +615,7 @@ int main(int argc, char **argv)
 		T(host_answers_arp_and_ping),
 		T(dhcp_offers_the_network),
 		T(tcp_to_a_service_of_the_host),
+		T(a_slow_guest_costs_nothing),
 		T(odd_frames_are_dropped),
 		T(an_idle_network_sleeps),
 		S(held_frames),

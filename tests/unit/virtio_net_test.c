@@ -36,7 +36,7 @@ struct tester {
 	const struct net_host *host;
 	bool full;
 	struct ring *endless; /* each buffer sent is made available again at once */
-	unsigned int sent;
+	unsigned int sent, refused;
 	uint8_t last[70000];
 	size_t last_len;
 };
@@ -63,6 +63,7 @@ static bool tester_send(void *state, const struct iovec *iov, unsigned int count
 {
 	struct tester *t = state;
 
+	t->refused += t->full;
 	if (t->full)
 		return false;
 	if (t->endless)
@@ -295,6 +296,7 @@ static void back_end_full(void **state)
 		ring_post(&r->tx, 0);
 	kick_tx(r);
 	kick_tx(r);
+	assert_int_equal(tester.refused, 1); /* not tried again before it says so */
 	assert_false(ring_used(&r->tx, &id, &len));
 	tester.full = false;
 	lock(r);

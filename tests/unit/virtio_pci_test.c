@@ -409,6 +409,13 @@ static void doorbells_and_messages(void **state)
 	assert_int_equal(guest_msix_count(pdev, 1), 0);
 	assert_int_equal(guest_read(r->g, r->v.isr, 1), 0);
 
+	/* To enable it once more changes nothing: the next buffer comes behind the first. */
+	set_common(r, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
+	set_common(r, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	post_and_kick(r);
+	assert_int_equal(get_le16(r->q.used + 2), 2);
+	assert_int_equal(guest_msix_count(pdev, 2), 1);
+
 	/* Vectors can be changed while the device runs; one that is not there is none. */
 	set_common(r, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
 	set_common(r, VIRTIO_PCI_COMMON_Q_MSIX, 2, 3);
@@ -558,7 +565,7 @@ static void config_window(void **state)
 	} bad[] = {
 		{ 1, 0, 4 }, { 6, 0, 4 },	 { 0xff, 0, 4 },  { 0, 0, 0 },
 		{ 0, 0, 3 }, { 0, 0, 8 },	 { 0, 0, 0xffffffff }, { 0, 1, 4 },
-		{ 0, 2, 4 }, { 0, 0xfffffffc, 4 }, { 0, VIRTIO_PCI_MSIX_AT, 4 }, { 0, 0x4000, 4 },
+		{ 0, 2, 4 }, { 0, VIRTIO_PCI_DEVICE_AT + 1, 2 }, { 0, 0xfffffffc, 4 }, { 0, VIRTIO_PCI_MSIX_AT, 4 }, { 0, 0x4000, 4 },
 	};
 	unsigned int i;
 
@@ -584,6 +591,7 @@ static void config_window(void **state)
 	guest_sync(r->g);
 	assert_int_equal(r->toy->notified[0], 1);
 
+	memset(r->toy->config, 0xee, CONFIG_SIZE);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		guest_write(r->g, cap + VIRTIO_PCI_CAP_BAR, 1, bad[i].bar);
 		guest_write(r->g, cap + VIRTIO_PCI_CAP_OFFSET, 4, bad[i].offset);
@@ -591,6 +599,8 @@ static void config_window(void **state)
 		guest_write(r->g, cap + 16, 4, 0);
 		guest_read(r->g, cap + 16, 4);
 	}
+	for (i = 0; i < CONFIG_SIZE; i++)
+		assert_int_equal(r->toy->config[i], 0xee);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_DFSELECT, 4), 0);
 	assert_true(driver_status(&r->v) & VIRTIO_CONFIG_S_DRIVER_OK);
 }
