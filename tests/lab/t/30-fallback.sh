@@ -40,9 +40,9 @@ refused() {
 	sed -n 's/^/# /p' /mnt/log.err
 }
 
-falls_back "no VFs" "$pf/vf0" "$pf/vf0: .*no VF"
+falls_back "no VFs" "$pf/vf0" "$pf has no VF 0"
 falls_back "no such function" 0000:77:10.0 "0000:77:10.0: no such function"
-falls_back "none of its VFs" "$pf/any" ".*$pf.*no "
+falls_back "none of its VFs" "$pf/any" "no free VF of $pf .*vfctl create $pf N"
 "$VFCTL" create "$pf" 2 --driver vfio-pci >/dev/null
 ip link set "$(lab_netdev "$pf")" up
 vf=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
