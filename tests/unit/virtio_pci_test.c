@@ -24,8 +24,7 @@ struct toy {
 	struct virtio_pci vpci;
 	struct virtq_elem elem;
 	uint8_t config[CONFIG_SIZE];
-	unsigned int notified[QUEUES], resets;
-	bool lazy; /* takes nothing when notified */
+	unsigned int notified[QUEUES], resets, taken;
 };
 
 static struct toy *to_toy(struct dev *dev)
@@ -50,8 +49,10 @@ static void toy_notify(struct virtio_dev *vdev, struct virtq *vq)
 	struct toy *toy = to_toy(vdev->dev);
 
 	toy->notified[vq->index]++;
-	while (!toy->lazy && virtq_pop(vq, &toy->elem) > 0)
+	while (virtq_pop(vq, &toy->elem) > 0) {
 		virtq_push(vq, &toy->elem, 7);
+		toy->taken++;
+	}
 	virtq_kick_on(vq);
 	virtq_signal(vq);
 }
@@ -414,6 +415,7 @@ static void doorbells_and_messages(void **state)
 	set_common(r, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 	post_and_kick(r);
 	assert_int_equal(get_le16(r->q.used + 2), 2);
+	assert_int_equal(r->toy->taken, 2);
 	assert_int_equal(guest_msix_count(pdev, 2), 1);
 
 	/* Vectors can be changed while the device runs; one that is not there is none. */
