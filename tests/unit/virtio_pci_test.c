@@ -647,6 +647,7 @@ static void random_pokes(void **state)
 	dev_reset_all(r->g->vm);
 	driver_open(&r->v, r->g, &pdev->dev);
 	bring_up(r, 0, 8);
+	guest_sync(r->g);
 	i = r->toy->notified[0];
 	post_and_kick(r);
 	assert_int_equal(r->toy->notified[0], i + 1);
