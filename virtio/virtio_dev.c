@@ -94,7 +94,7 @@ static bool features_good(struct virtio_dev *vdev)
 	if (!extra && !vdev->acked_beyond && virtio_has(vdev, VIRTIO_F_VERSION_1))
 		return true;
 	log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
-		    "%s: the driver's features are refused: 0x%llx, of which 0x%llx are not offered%s",
+		    "%s: the driver's features 0x%llx are refused: 0x%llx are not offered%s",
 		    vdev->dev->id, (unsigned long long)vdev->acked, (unsigned long long)extra,
 		    virtio_has(vdev, VIRTIO_F_VERSION_1) ? "" : ", without VERSION_1");
 	return false;

@@ -473,7 +473,8 @@ int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_
 	vp->queue_vectors = calloc(queue_count, sizeof(*vp->queue_vectors));
 	vp->doorbells = calloc(queue_count, sizeof(*vp->doorbells));
 	if (!vp->queue_vectors || !vp->doorbells ||
-	    virtio_dev_init(&vp->vdev, &vp->pdev.dev, ops, &transport_ops, queue_sizes, queue_count))
+	    virtio_dev_init(&vp->vdev, &vp->pdev.dev, ops, &transport_ops, queue_sizes,
+			    queue_count))
 		return err_set(err, -ENOMEM, "no memory for %u queues", queue_count);
 	ret = caps_add(vp, err);
 	if (!ret)

@@ -92,7 +92,7 @@ static int split_start(struct virtq *vq, struct err *err)
 	*r = (struct virtq_split_ring){ .desc = NULL };
 	if (vq->desc & (VRING_DESC_ALIGN_SIZE - 1) || vq->driver & (VRING_AVAIL_ALIGN_SIZE - 1) ||
 	    vq->device & (VRING_USED_ALIGN_SIZE - 1))
-		return err_set(err, -EINVAL, "ring addresses 0x%llx, 0x%llx, 0x%llx are not aligned",
+		return err_set(err, -EINVAL, "rings at 0x%llx, 0x%llx, 0x%llx are not aligned",
 			       (unsigned long long)vq->desc, (unsigned long long)vq->driver,
 			       (unsigned long long)vq->device);
 	r->desc = mem_ptr(mem, vq->desc, n * DESC_BYTES);

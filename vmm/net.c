@@ -199,8 +199,9 @@ static int net_module_open(const struct net_row *row, void **ret_module,
 				"installed?", row->name, why);
 			return -ELIBBAD;
 		}
-		err_set(err, -ENOENT, "net=%s: its module %s is neither in %s nor in %s; install it "
-			"there, or take the NIC off the configuration",
+		err_set(err, -ENOENT,
+			"net=%s: its module %s is neither in %s nor in %s; install it there, or "
+			"take the NIC off the configuration",
 			row->name, row->module, dir, VIADUCT_MODULE_DIR);
 		return -ENOENT;
 	}

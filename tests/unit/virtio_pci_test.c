@@ -194,7 +194,7 @@ static void features(void **state)
 		if (!(offered >> bit & 1))
 			assert_false(driver_negotiate(
 				&r->v, BIT64(VIRTIO_F_VERSION_1) | BIT64(bit)));
-	assert_true(guest_logged(r->g, "features are refused"));
+	assert_true(guest_logged(r->g, "are refused"));
 
 	/* Beyond bit 63. */
 	set_common(r, VIRTIO_PCI_COMMON_STATUS, 1, 0);
@@ -567,7 +567,8 @@ static void config_window(void **state)
 	} bad[] = {
 		{ 1, 0, 4 }, { 6, 0, 4 },	 { 0xff, 0, 4 },  { 0, 0, 0 },
 		{ 0, 0, 3 }, { 0, 0, 8 },	 { 0, 0, 0xffffffff }, { 0, 1, 4 },
-		{ 0, 2, 4 }, { 0, VIRTIO_PCI_DEVICE_AT + 1, 2 }, { 0, 0xfffffffc, 4 }, { 0, VIRTIO_PCI_MSIX_AT, 4 }, { 0, 0x4000, 4 },
+		{ 0, 2, 4 }, { 0, 0xfffffffc, 4 }, { 0, VIRTIO_PCI_MSIX_AT, 4 }, { 0, 0x4000, 4 },
+		{ 0, VIRTIO_PCI_DEVICE_AT + 1, 2 },
 	};
 	unsigned int i;
 
