@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# lab: --cards igb --timeout 300
+# lab: --cards igb --timeout 480
 # A VF handed to a guest with two vCPUs: ping, 50 MB each way, MSI-X counting up, and no exit to user
 # space while packets pass.
 set -euo pipefail
@@ -8,16 +8,27 @@ set -euo pipefail
 . "$LAB_DIR/product.sh"
 
 igb_up 2
-iperf3 -s -D -1 -B 10.0.2.50 -p 5201 >/dev/null
-iperf3 -s -D -1 -B 10.0.2.50 -p 5202 >/dev/null
+iperf3 -s -D -B 10.0.2.50 -p 5201 >/dev/null
+iperf3 -s -D -B 10.0.2.50 -p 5202 >/dev/null
 lab_guest_initrd /mnt/initrd <<'END'
 dev=$(find_net igbvf)
 net_up $dev 10.0.2.77/24
 ping -c 3 -W 5 10.0.2.2
 count() { awk '/PCI-MSIX/ { for (i = 2; i <= 3; i++) n += $i } END { print n + 0 }' /proc/interrupts; }
 echo "MSIX-BEFORE $(count)"
-iperf3 -c 10.0.2.50 -p 5201 -n 50M -f m | grep -E 'sender|receiver' | sed 's/^/UP /'
-iperf3 -c 10.0.2.50 -p 5202 -n 50M -f m -R | grep -E 'sender|receiver' | sed 's/^/DOWN /'
+# On a busy machine the emulated card at times drops every large frame of one connection, while pings
+# pass: a connection that stands still is given up and tried anew, and each of these is printed.
+move() { # WORD PORT [OPTION]
+	for try in 1 2 3 4; do
+		if timeout 30 iperf3 -c 10.0.2.50 -p $2 -n 50M -f m $3 >/tmp/iperf 2>&1; then
+			grep -E 'sender|receiver' /tmp/iperf | sed "s/^/$1 /"
+			return
+		fi
+		echo "STALLED $1 try $try: $(grep receiver /tmp/iperf)"
+	done
+}
+move UP 5201
+move DOWN 5202 -R
 echo "MSIX-AFTER $(count)"
 irqs 'CPU|MSI'
 lspci
@@ -35,7 +46,7 @@ echo "PACKETS $(($(passed) - before))"
 tail -n 2 /tmp/ping
 END
 guest_start /mnt/log /mnt/initrd --cpus 2 --device "net,host=$pf/vf0"
-guest_saw 150 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
+guest_saw 330 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
 sleep 1.5
 exits_on
 before=$(exits)
@@ -69,6 +80,6 @@ note "voluntary context switches of the loop thread meanwhile: $((sw_samples[n] 
 check "no context switch of the loop thread meanwhile" [ "${sw_samples[n]}" = "$sw_before" ]
 check "the VF is free again" function_free "$(lab_vf "$pf" 0)"
 check "the host's log is clean" [ -z "$(dmesg | grep -E 'BUG|WARNING|DMAR.*fault|Call Trace')" ]
-grep -E '^(UP|DOWN|MSIX)' /mnt/log | sed 's/^/# /' || true
+grep -E '^(UP|DOWN|MSIX|STALLED)' /mnt/log | sed 's/^/# /' || true
 show /mnt/log
 "$VFCTL" destroy "$pf" >/dev/null || fail "vfctl destroy"
