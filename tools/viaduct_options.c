@@ -16,14 +16,14 @@ enum { OPT_HELP = 256 };
 static const struct {
 	const char *name, *arg, *help;
 } rows[] = {
-	{ "kernel", "FILE", "Linux bzImage, or ELF image with a PVH entry (required)" },
-	{ "initrd", "FILE", "initial RAM disk" },
-	{ "append", "STRING", "kernel command line" },
-	{ "memory", "SIZE", "guest memory, such as 512M or 4G (512M)" },
-	{ "cpus", "N", "vCPUs (1)" },
-	{ "device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them" },
-	{ "serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)" },
-	{ "name", "NAME", "the guest's name (viaduct)" },
+	{"kernel", "FILE", "Linux bzImage, or ELF image with a PVH entry (required)"},
+	{"initrd", "FILE", "initial RAM disk"},
+	{"append", "STRING", "kernel command line"},
+	{"memory", "SIZE[,share=on]", "guest memory, such as 512M or 4G (512M)"},
+	{"cpus", "N", "vCPUs (1)"},
+	{"device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them"},
+	{"serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)"},
+	{"name", "NAME", "the guest's name (viaduct)"},
 };
 
 void options_usage(FILE *out, const char *command)
@@ -41,14 +41,22 @@ static int usage_error(const char *command)
 	return EXIT_USAGE;
 }
 
-static int option_number(const char *name, const char *value, uint64_t *ret_value, bool size)
+static int option_memory(struct vm_config *config, const char *value)
 {
-	int ret = size ? opt_parse_size(value, ret_value) : opt_parse_u64(value, ret_value);
+	struct err err = {0};
 
-	if (ret)
-		fprintf(stderr, "viaduct: --%s %s: it takes %s\n", name, value,
-			size ? "a size such as 512M or 4G" : "a number");
-	return ret ? EXIT_FAILURE : 0;
+	if (!mem_options_parse(value, &config->memory, &config->ram, &err))
+		return 0;
+	fprintf(stderr, "viaduct: --memory %s: %s\n", value, err.msg);
+	return EXIT_FAILURE;
+}
+
+static int option_number(const char *name, const char *value, uint64_t *ret_value)
+{
+	if (!opt_parse_u64(value, ret_value))
+		return 0;
+	fprintf(stderr, "viaduct: --%s %s: it takes a number\n", name, value);
+	return EXIT_FAILURE;
 }
 
 static int option_device(struct run_options *opts, const char *spec, bool *ret_done)
@@ -70,8 +78,7 @@ static int option_device(struct run_options *opts, const char *spec, bool *ret_d
 	return 0;
 }
 
-static int option_set(struct run_options *opts, const char *name, const char *value,
-		      bool *ret_done)
+static int option_set(struct run_options *opts, const char *name, const char *value, bool *ret_done)
 {
 	uint64_t number = 0;
 	int ret = 0;
@@ -83,9 +90,9 @@ static int option_set(struct run_options *opts, const char *name, const char *va
 	} else if (!strcmp(name, "append")) {
 		opts->config.boot.append = value;
 	} else if (!strcmp(name, "memory")) {
-		ret = option_number(name, value, &opts->config.memory, true);
+		ret = option_memory(&opts->config, value);
 	} else if (!strcmp(name, "cpus")) {
-		ret = option_number(name, value, &number, false);
+		ret = option_number(name, value, &number);
 		opts->config.cpus = number > 100000 ? 100000 : (unsigned int)number;
 	} else if (!strcmp(name, "device")) {
 		ret = option_device(opts, value, ret_done);
@@ -104,14 +111,14 @@ int options_parse(int argc, char **argv, struct run_options *opts, bool *ret_don
 	int c, at;
 
 	*opts = (struct run_options){
-		.config = { .name = "viaduct", .memory = MEMORY_DEFAULT, .cpus = 1 },
+		.config = {.name = "viaduct", .memory = MEMORY_DEFAULT, .cpus = 1},
 		.serial = "stdio",
 	};
 	*ret_done = false;
 	memset(longs, 0, sizeof(longs));
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		longs[i] = (struct option){ .name = rows[i].name, .has_arg = required_argument };
-	longs[i] = (struct option){ .name = "help", .val = OPT_HELP };
+		longs[i] = (struct option){.name = rows[i].name, .has_arg = required_argument};
+	longs[i] = (struct option){.name = "help", .val = OPT_HELP};
 	while ((c = getopt_long(argc, argv, "", longs, &at)) != -1) {
 		int ret = 0;
 

@@ -4,16 +4,14 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
 #include "kvm_sys.h"
+#include "mem_priv.h"
 #include "vm.h"
 
 #define MEM_SLOTS 4096
-#define MEM_HUGE (2 * MIB)
 
 static int mem_slot_set(struct mem *mem, unsigned int slot, gpa_t gpa, uint64_t size, void *hva,
 			bool readonly)
@@ -49,43 +47,17 @@ static void mem_slot_give(struct mem *mem, unsigned int slot)
 	mem->slot_used[slot / 64] &= ~BIT64(slot % 64);
 }
 
-/* Address space aligned for huge pages, so that KVM and the IOMMU can use them. */
-static void *mem_reserve(uint64_t size)
-{
-	uint8_t *p = mmap(NULL, size + MEM_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint8_t *at;
-
-	if (p == MAP_FAILED)
-		return NULL;
-	at = p + (align_up((uintptr_t)p, MEM_HUGE) - (uintptr_t)p);
-	if (at > p)
-		munmap(p, (size_t)(at - p));
-	munmap(at + size, (size_t)(p + size + MEM_HUGE - (at + size)));
-	return at;
-}
-
 static int mem_bank_add(struct mem *mem, gpa_t gpa, uint64_t size, uint64_t offset, struct err *err)
 {
 	struct mem_bank *bank = &mem->banks[mem->bank_count];
-	void *at = mem_reserve(size);
-	int slot;
+	int slot, ret;
 
-	if (!at)
-		return err_sys(err, -errno, "guest memory: address space of %llu MiB",
-			       (unsigned long long)(size / MIB));
 	bank->gpa = gpa;
 	bank->size = size;
 	bank->fd_offset = offset;
-	bank->hva = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-			 mem->memfd, (off_t)offset);
-	if (bank->hva == MAP_FAILED) {
-		int ret = err_sys(err, -errno, "guest memory: mapping %llu MiB",
-				  (unsigned long long)(size / MIB));
-
-		munmap(at, size);
-		bank->hva = NULL;
+	ret = mem_ram_map(mem, bank, err);
+	if (ret)
 		return ret;
-	}
 	mem->bank_count++;
 	slot = mem_slot_take(mem);
 	slot = slot < 0 ? slot : mem_slot_set(mem, (unsigned int)slot, gpa, size, bank->hva, false);
@@ -106,14 +78,10 @@ int mem_init(struct mem *mem, struct vm *vm, uint64_t size, struct err *err)
 	mem->slot_max = MEM_SLOTS;
 	pthread_mutex_init(&mem->lock, NULL);
 	mem->slot_used = calloc(MEM_SLOTS / 64, sizeof(*mem->slot_used));
-	mem->memfd = memfd_create("guest-ram", MFD_CLOEXEC);
-	if (!mem->slot_used || mem->memfd < 0 || ftruncate(mem->memfd, (off_t)size) < 0) {
-		ret = err_sys(err, -errno, "guest memory of %llu MiB",
-			      (unsigned long long)(size / MIB));
-		mem_done(mem);
-		return ret;
-	}
-	ret = mem_bank_add(mem, 0, low, 0, err);
+	mem->memfd = -1;
+	ret = mem->slot_used ? mem_ram_open(mem, err) : err_sys(err, -ENOMEM, "guest memory");
+	if (!ret)
+		ret = mem_bank_add(mem, 0, low, 0, err);
 	if (!ret && size > low)
 		ret = mem_bank_add(mem, GPA_HIGH_RAM, size - low, low, err);
 	if (ret)
@@ -127,7 +95,7 @@ void mem_done(struct mem *mem)
 
 	/* The memory slots go with the VM's descriptor. */
 	for (i = 0; i < mem->bank_count; i++)
-		munmap(mem->banks[i].hva, mem->banks[i].size);
+		mem_ram_unmap(&mem->banks[i]);
 	mem->bank_count = 0;
 	if (mem->slot_used) {
 		fd_close(&mem->memfd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest memory: RAM banks out of one shared memfd, KVM memory slots, and the listeners (IOMMU back
- * ends) that mirror both into DMA mappings.
+ * Guest memory: RAM banks, KVM memory slots, and the listeners (IOMMU back ends) that mirror both
+ * into DMA mappings.
  *
  * RAM is fixed from mem_init() to mem_done(), so the four accessors take no lock and may be called
  * by any thread. Each checks the whole span. They reach RAM only: a device that points its DMA at
@@ -23,11 +23,21 @@ struct vm;
 
 #define MEM_BANKS_MAX 2
 
+/* How RAM is made. All zero: private memory in transparent huge pages. */
+struct mem_options {
+	bool share; /* one memfd, which other processes can be given (vhost-user) */
+};
+
+/* Decodes "2G,share=on" or "size=2G,share=on" (--memory). What is not named keeps its value; on
+ * failure (-EINVAL, -ERANGE, -ENOMEM) all does. */
+int mem_options_parse(const char *text, uint64_t *size, struct mem_options *ram, struct err *err);
+
 struct mem_bank {
 	gpa_t gpa;
 	uint64_t size;
 	void *hva;
-	uint64_t fd_offset; /* into mem.memfd, for vhost-user */
+	uint64_t map_size;  /* what is mapped at hva: whole huge pages */
+	uint64_t fd_offset; /* into mem.memfd */
 };
 
 /* Mirrors memory into an IOMMU. Called with mem's lock held: must not call back into mem. A map
@@ -55,7 +65,7 @@ struct mem_part {
 
 struct mem {
 	struct vm *vm;
-	int memfd;
+	int memfd; /* -1: RAM is private */
 	uint64_t size;
 	struct mem_bank banks[MEM_BANKS_MAX];
 	unsigned int bank_count;

@@ -30,6 +30,7 @@ struct kvm_coalesced_mmio_ring;
 struct vm_config {
 	const char *name;
 	uint64_t memory; /* bytes */
+	struct mem_options ram;
 	unsigned int cpus;
 	const char *kvm_path; /* NULL: /dev/kvm */
 	bool plan; /* no KVM: devices are probed and placed, nothing is started */

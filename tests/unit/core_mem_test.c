@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Guest memory: the four accessors, memory slots, and what the IOMMU is told. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -54,6 +55,83 @@ static void test_ram_beyond_the_hole_is_a_second_bank(void **state)
 	assert_null(mem_ptr(mem, 6 * GIB, 1));
 	assert_int_equal(fake_kvm_slots(), 2);
 	rig_free(vm);
+}
+
+/* The line of /proc/self/smaps that begins with @key of the mapping at @hva. */
+static void smaps_line(const void *hva, const char *key, char *buf, size_t size)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool here = false;
+	char line[512];
+
+	assert_non_null(f);
+	buf[0] = '\0';
+	while (fgets(line, sizeof(line), f) && !buf[0]) {
+		unsigned long long lo, hi;
+
+		if (sscanf(line, "%llx-%llx ", &lo, &hi) == 2)
+			here = lo <= (uintptr_t)hva && (uintptr_t)hva < hi;
+		if (here && !strncmp(line, key, strlen(key)))
+			snprintf(buf, size, "%s", line);
+	}
+	fclose(f);
+}
+
+static bool vm_flag(const void *hva, const char *flag)
+{
+	char line[512];
+
+	smaps_line(hva, "VmFlags:", line, sizeof(line));
+	return strstr(line, flag);
+}
+
+static void test_ram_is_private_and_asks_for_huge_pages(void **state)
+{
+	struct vm *vm = rig_new(5 * GIB + MIB);
+	struct mem *mem = &vm->mem;
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(mem->memfd, -1);
+	for (i = 0; i < 2; i++) {
+		const struct mem_bank *bank = &mem->banks[i];
+
+		/* Guest and host addresses agree below 2 MiB, and the tail has a whole huge page. */
+		assert_int_equal(((uintptr_t)bank->hva ^ bank->gpa) & (2 * MIB - 1), 0);
+		assert_int_equal(bank->map_size % (2 * MIB), 0);
+		assert_true(bank->map_size >= bank->size);
+		assert_false(vm_flag(bank->hva, " sh "));
+		assert_true(vm_flag(bank->hva, " dc ")); /* MADV_DONTFORK */
+		if (!access("/sys/kernel/mm/transparent_hugepage", F_OK))
+			assert_true(vm_flag((uint8_t *)bank->hva + bank->size - 1, " hg "));
+	}
+	assert_int_equal(mem->banks[1].size, 2 * GIB + MIB);
+	rig_free(vm);
+}
+
+static void test_shared_ram_is_one_file(void **state)
+{
+	struct err err = { 0 };
+	struct vm vm = { .fd = FAKE_KVM_VM_FD, .config.ram.share = true };
+	struct mem mem;
+	uint8_t at_gpa[2] = { 0x5a, 0xa5 }, back = 0;
+	unsigned int i;
+
+	(void)state;
+	fake_kvm_reset();
+	assert_int_equal(mem_init(&mem, &vm, 4 * GIB, &err), 0);
+	assert_true(mem.memfd >= 0);
+	assert_int_equal(mem_write(&mem, 0x1000, &at_gpa[0], 1), 0);
+	assert_int_equal(mem_write(&mem, 4 * GIB + 0x2000, &at_gpa[1], 1), 0);
+	for (i = 0; i < 2; i++) {
+		off_t at = (off_t)(mem.banks[i].fd_offset + (i + 1) * 0x1000);
+
+		assert_int_equal(pread(mem.memfd, &back, 1, at), 1);
+		assert_int_equal(back, at_gpa[i]);
+		assert_true(vm_flag(mem.banks[i].hva, " sh "));
+	}
+	mem_done(&mem);
+	assert_int_equal(mem.memfd, -1);
 }
 
 static void test_every_failing_slot_leaves_nothing(void **state)
@@ -161,6 +239,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accessors_check_the_whole_span),
 		cmocka_unit_test(test_ram_beyond_the_hole_is_a_second_bank),
+		cmocka_unit_test(test_ram_is_private_and_asks_for_huge_pages),
+		cmocka_unit_test(test_shared_ram_is_one_file),
 		cmocka_unit_test(test_every_failing_slot_leaves_nothing),
 		cmocka_unit_test(test_a_bar_stays_mapped_for_dma_while_its_decode_is_off),
 		cmocka_unit_test(test_a_failing_dma_map_of_ram_takes_the_others_back),
