@@ -58,6 +58,9 @@ static int vfio_pci_setup(struct vfio_pci *vp, struct err *err)
 	ret = vfio_pci_bars_init(vp, err);
 	if (ret)
 		return ret;
+	ret = vfio_pci_rom_init(vp, err);
+	if (ret)
+		return ret;
 	vfio_pci_caps_init(vp);
 	ret = vfio_pci_command_quiet(vp);
 	return ret ? err_sys(err, ret, "switching its BARs on") : 0;
@@ -99,6 +102,7 @@ static void vfio_pci_destroy(struct dev *dev)
 	vfio_pci_irq_off(vp);
 	pci_dev_unplug(&vp->pdev);
 	vfio_pci_bars_done(vp);
+	vfio_pci_rom_done(vp);
 	vfio_region_done(&vp->config_region);
 	iommu_detach(dev->vm, &vp->idev);
 }
@@ -148,6 +152,14 @@ static const struct opt_field vfio_pci_options[] = {
 	  .offset = offsetof(struct vfio_pci, host_name),
 	  .required = true,
 	  .help = "the host's function: 0000:01:10.0, eth0, PF/vfN or PF/any" },
+	{ .name = "romfile",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, rom.file),
+	  .help = "a file in place of the function's expansion ROM" },
+	{ .name = "rombar",
+	  .type = OPT_NOT,
+	  .offset = offsetof(struct vfio_pci, rom.off),
+	  .help = "off: the guest sees no expansion ROM (on)" },
 	OPT_END,
 };
 

@@ -203,8 +203,11 @@ uint64_t vfio_pci_bar_read(struct dev *dev, unsigned int bar, uint64_t offset, u
 {
 	struct vfio_pci *vp = to_vfio_pci(to_pci(dev));
 	uint64_t value;
-	int ret = vfio_region_read(&vp->vdev, &vp->bars[bar].region, offset, size, &value);
+	int ret;
 
+	if (bar == PCI_ROM)
+		return vfio_pci_rom_read(vp, offset, size);
+	ret = vfio_region_read(&vp->vdev, &vp->bars[bar].region, offset, size, &value);
 	if (!ret)
 		return value;
 	log_limited(dev->vm->log, &vp->pdev.limit, LOG_WARN, "%s: %s: BAR %u: read at 0x%llx: %s",
@@ -216,8 +219,11 @@ void vfio_pci_bar_write(struct dev *dev, unsigned int bar, uint64_t offset, unsi
 			uint64_t value)
 {
 	struct vfio_pci *vp = to_vfio_pci(to_pci(dev));
-	int ret = vfio_region_write(&vp->vdev, &vp->bars[bar].region, offset, size, value);
+	int ret;
 
+	if (bar == PCI_ROM)
+		return;
+	ret = vfio_region_write(&vp->vdev, &vp->bars[bar].region, offset, size, value);
 	if (ret)
 		log_limited(dev->vm->log, &vp->pdev.limit, LOG_WARN,
 			    "%s: %s: BAR %u: write at 0x%llx: %s", dev->id, vp->idev.name, bar,

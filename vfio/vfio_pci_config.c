@@ -38,7 +38,7 @@ static const struct config_row {
 	{ PCI_BASE_ADDRESS_0, 24, ROW_CORE },
 	{ PCI_CARDBUS_CIS, 4, ROW_CONST },
 	{ PCI_SUBSYSTEM_VENDOR_ID, 4, ROW_CORE },
-	{ PCI_ROM_ADDRESS, 4, ROW_ZERO },
+	{ PCI_ROM_ADDRESS, 4, ROW_CORE },
 	{ PCI_CAPABILITY_LIST, 1, ROW_CORE },
 	{ PCI_CAPABILITY_LIST + 1, 7, ROW_ZERO },
 	{ PCI_INTERRUPT_LINE, 1, ROW_CORE },
@@ -104,7 +104,7 @@ static uint16_t command_force(const struct vfio_pci *vp)
 	uint16_t force = 0;
 	unsigned int i;
 
-	for (i = 0; i < PCI_BARS; i++) {
+	for (i = 0; i < PCI_BAR_COUNT; i++) {
 		if (vp->pdev.bars[i].kind == PCI_BAR_IO)
 			force |= PCI_COMMAND_IO;
 		else if (vp->pdev.bars[i].kind != PCI_BAR_NONE)

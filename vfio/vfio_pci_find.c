@@ -116,7 +116,7 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
 {
 	char group[32], path[HOST_PATH_MAX];
-	const char *nodes[] = { "vfio/vfio", group };
+	const char *nodes[] = {"vfio/vfio", group};
 	unsigned int i;
 
 	/* Another function of that group is in this guest: the node is open already. */
@@ -134,26 +134,38 @@ int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
 	return 0;
 }
 
-/* One line of "resource": start, end, flags. Returns how many BARs it takes. */
+/* One line of "resource": start, end, flags. Its size, 0 for none. */
+static uint64_t plan_line(const char *line, unsigned long long *ret_flags)
+{
+	unsigned long long start, end;
+
+	if (!line || sscanf(line, "%llx %llx %llx", &start, &end, ret_flags) != 3 || end <= start)
+		return 0;
+	return end - start + 1;
+}
+
+/* Returns how many BARs it takes. */
 static unsigned int plan_bar(struct vfio_pci *vp, unsigned int bar, const char *line)
 {
-	unsigned long long start, end, flags;
+	unsigned long long flags;
+	uint64_t size = plan_line(line, &flags);
 	bool wide;
 
-	if (sscanf(line, "%llx %llx %llx", &start, &end, &flags) != 3 || end <= start)
+	if (!size)
 		return 1;
 	wide = flags & RES_MEM_64 && flags & RES_MEM && bar + 1 < PCI_BARS;
 	if (flags & RES_IO)
-		pci_bar_set(&vp->pdev, bar, PCI_BAR_IO, false, end - start + 1);
+		pci_bar_set(&vp->pdev, bar, PCI_BAR_IO, false, size);
 	else if (flags & RES_MEM)
 		pci_bar_set(&vp->pdev, bar, wide ? PCI_BAR_MEM64 : PCI_BAR_MEM32,
-			    flags & RES_PREFETCH, end - start + 1);
+			    flags & RES_PREFETCH, size);
 	return wide ? 2 : 1;
 }
 
 int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
 {
-	char text[4096], *line = text, *lines[PCI_BARS] = { NULL };
+	char text[4096], *line = text, *lines[PCI_BAR_COUNT] = {NULL};
+	unsigned long long flags;
 	struct func_info info;
 	unsigned int i;
 	ssize_t n;
@@ -167,7 +179,7 @@ int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
 	n = host_read(&vp->host, text, sizeof(text), "bus/pci/devices/%s/resource", vp->idev.name);
 	if (n < 0)
 		return err_sys(err, (int)n, "%s: its BARs", vp->idev.name);
-	for (i = 0; i < PCI_BARS && line; i++) {
+	for (i = 0; i < PCI_BAR_COUNT && line; i++) {
 		lines[i] = line;
 		line = strchr(line, '\n');
 		if (line)
@@ -175,5 +187,5 @@ int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
 	}
 	for (i = 0; i < PCI_BARS && lines[i];)
 		i += plan_bar(vp, i, lines[i]);
-	return 0;
+	return vfio_pci_rom_plan(vp, plan_line(lines[PCI_ROM], &flags), err);
 }

@@ -40,6 +40,16 @@ struct vfio_pci_irq {
 	bool hold;	   /* stay off, whatever the guest wants */
 };
 
+/* The expansion ROM: a file's, or the function's own once the guest has looked at it. */
+struct vfio_pci_rom {
+	char *file; /* option romfile= */
+	bool off;   /* option rombar=off */
+	struct vfio_region region;
+	uint8_t *data;
+	uint64_t size; /* of data */
+	bool tried;    /* the function's own was read, well or not */
+};
+
 struct vfio_pci {
 	struct pci_dev pdev;
 	char *host_name; /* option host= */
@@ -55,6 +65,7 @@ struct vfio_pci {
 	uint8_t pm_cap; /* power management capability, 0: none */
 	struct vfio_pci_msix msix;
 	struct vfio_pci_irq irq;
+	struct vfio_pci_rom rom;
 };
 
 static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
@@ -101,6 +112,15 @@ void vfio_pci_bars_done(struct vfio_pci *vp);
 uint64_t vfio_pci_bar_read(struct dev *dev, unsigned int bar, uint64_t offset, unsigned int size);
 void vfio_pci_bar_write(struct dev *dev, unsigned int bar, uint64_t offset, unsigned int size,
 			uint64_t value);
+
+/* --- vfio_pci_rom.c --- */
+
+/* Describes the ROM's BAR: from romfile= (-EINVAL or the errno of opening it), else from VFIO. */
+int vfio_pci_rom_init(struct vfio_pci *vp, struct err *err);
+/* The same for a plan; @size is that of the function's ROM BAR, 0 for none. */
+int vfio_pci_rom_plan(struct vfio_pci *vp, uint64_t size, struct err *err);
+void vfio_pci_rom_done(struct vfio_pci *vp);
+uint64_t vfio_pci_rom_read(struct vfio_pci *vp, uint64_t offset, unsigned int size);
 
 /* --- vfio_pci_irq.c --- */
 

@@ -218,8 +218,11 @@ int opt_decode(const struct opt_field *f, void *obj, const char *value, struct e
 		return 0;
 	}
 	case OPT_BOOL:
+	case OPT_NOT:
 		want = "on or off";
 		ret = opt_parse_bool(value, at);
+		if (!ret && f->type == OPT_NOT)
+			*(bool *)at = !*(bool *)at;
 		break;
 	case OPT_U32:
 		want = "a number";

@@ -15,6 +15,7 @@ struct err;
 enum opt_type {
 	OPT_STR,  /* char *, heap, freed by opt_free() */
 	OPT_BOOL, /* bool: on|off|true|false|yes|no|1|0 */
+	OPT_NOT,  /* the same stored inverted, for what is on unless it is switched off */
 	OPT_U32,  /* uint32_t, decimal or 0x, min..max */
 	OPT_SIZE, /* uint64_t bytes, suffix K, M, G, T (powers of 1024), min..max */
 	OPT_MAC,  /* struct mac_addr: unicast, not zero */
