@@ -278,7 +278,10 @@ void bus_access(struct bus *bus, enum bus_space space, uint64_t addr, void *data
 			if (!span_within(offset, size, range->size))
 				size = 1;
 			pthread_mutex_lock(&dev->lock);
-			bus_call(range, offset, p, size, write);
+			if (!dev->removed)
+				bus_call(range, offset, p, size, write);
+			else if (!write)
+				memset(p, 0xff, size);
 			pthread_mutex_unlock(&dev->lock);
 			dev_put(dev);
 		}

@@ -7,12 +7,14 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "dev_priv.h"
 #include "vm.h"
 
 static void dev_free(void *opaque)
 {
 	struct dev *dev = opaque;
 
+	dev_unplug_free(dev->unplug);
 	if (dev->begun && dev->class->destroy)
 		dev->class->destroy(dev);
 	opt_free(dev->class->options, dev);
@@ -85,11 +87,13 @@ void dev_remove(struct dev *dev)
 {
 	struct dev **p;
 
-	if (dev->realized && dev->class->quiesce) {
-		pthread_mutex_lock(&dev->lock);
+	pthread_mutex_lock(&dev->lock);
+	if (dev->realized && dev->class->quiesce)
 		dev->class->quiesce(dev);
-		pthread_mutex_unlock(&dev->lock);
-	}
+	dev->removed = true;
+	pthread_mutex_unlock(&dev->lock);
+	if (dev->class->pci)
+		pci_dev_leave(to_pci(dev));
 	for (p = &dev->vm->devs; *p; p = &(*p)->next) {
 		if (*p == dev) {
 			*p = dev->next;

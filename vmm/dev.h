@@ -19,6 +19,7 @@
 #include "base/opt.h"
 
 struct dev;
+struct dev_unplug;
 struct err;
 struct pci_ops;
 struct vm;
@@ -57,6 +58,8 @@ struct dev {
 	atomic_int refs;
 	bool begun; /* probe or realize was entered: from then on destroy is owed */
 	bool realized;
+	bool removed;		   /* under lock: no callback runs any more, it reads as all ones */
+	struct dev_unplug *unplug; /* loop thread: it is on its way out */
 	struct dev *next; /* vm->devs, in order of creation */
 };
 
@@ -96,8 +99,23 @@ int dev_new(struct vm *vm, const struct dev_class *class, const char *id, struct
 	    struct err *err);
 int dev_add(struct dev *dev, struct err *err);
 
-/* Quiesces, takes it off vm->devs and drops the first reference. Loop thread. */
+/* Quiesces, takes it off vm->devs and off every bus, and drops the first reference. From then on it
+ * reads as all ones, to a vCPU too that was on its way in. Loop thread, device lock not held. */
 void dev_remove(struct dev *dev);
+
+/*
+ * Starts the removal of a device from the running guest and returns at once; @why goes into the
+ * log and to vm->removed(). A function behind a hot-plug port is asked for: the attention button is
+ * pressed, and when the guest lets go (power off, link disabled) all functions of its slot are
+ * removed; when @grace_ms passes first they are removed all the same, as a surprise. Any other
+ * device, and every one with @grace_ms 0, is removed by surprise in the next turn of the loop. When
+ * the guest restarts meanwhile, the device is gone before it starts anew. A second call only
+ * shortens the time. Loop thread; the device's lock may be held. 0, -ENODEV (removed already) or
+ * -ENOMEM, after which nothing was started.
+ */
+int dev_unplug(struct dev *dev, unsigned int grace_ms, const char *why);
+/* Ends every removal that is under way, by surprise. The guest restarts; loop thread. */
+void dev_unplug_all(struct vm *vm);
 
 void dev_get(struct dev *dev);
 /* The last reference destroys the device on the loop thread, after the current batch. */

@@ -53,11 +53,16 @@ int pci_dev_plug(struct pci_dev *pdev, struct err *err)
 	return 0;
 }
 
-void pci_dev_unplug(struct pci_dev *pdev)
+void pci_dev_leave(struct pci_dev *pdev)
 {
 	if (pdev->root)
 		pci_root_unplug(pdev->root, pdev);
 	pci_bars_forget(pdev);
+}
+
+void pci_dev_unplug(struct pci_dev *pdev)
+{
+	pci_dev_leave(pdev);
 	pci_messages_done(pdev);
 	irq_line_done(&pdev->intx);
 	free(pdev->saved);

@@ -122,6 +122,9 @@ void pci_dev_init(struct pci_dev *pdev, uint16_t vendor, uint16_t device, uint32
 		  uint16_t sub_vendor, uint16_t sub_device, unsigned int config_size);
 /* Takes a slot and makes the function visible; last step of realize. -ENOSPC: the bus is full. */
 int pci_dev_plug(struct pci_dev *pdev, struct err *err);
+/* Off the bus, BARs unmapped: what dev_remove() does with a function that no callback reaches any
+ * more. Once is enough, and a device which was never plugged is fine. */
+void pci_dev_leave(struct pci_dev *pdev);
 /* First step of destroy; a device which was never plugged is fine. BARs and interrupts are given
  * back; the device frees its parts and events afterwards. */
 void pci_dev_unplug(struct pci_dev *pdev);

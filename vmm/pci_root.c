@@ -50,9 +50,9 @@ static uint32_t pci_root_config(struct pci_root *root, uint32_t address, unsigne
 	if (!pdev)
 		return result;
 	pthread_mutex_lock(&pdev->dev.lock);
-	if (write)
+	if (write && !pdev->dev.removed)
 		pci_config_write(pdev, address & 0xfff, size, value);
-	else
+	else if (!write && !pdev->dev.removed)
 		result = pci_config_read(pdev, address & 0xfff, size);
 	pthread_mutex_unlock(&pdev->dev.lock);
 	dev_put(&pdev->dev);

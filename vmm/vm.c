@@ -230,6 +230,7 @@ static void vm_reset(struct vm *vm)
 		vm->request = VM_NOTHING;
 	pthread_mutex_unlock(&vm->request_lock);
 	vm->resets++;
+	dev_unplug_all(vm);
 	dev_reset_all(vm);
 	if (!vm->boot || vm_load(vm, &err)) {
 		vm_request(vm, VM_CRASH, "restart: %s", vm->boot ? err.msg : "no kernel to load");

@@ -75,6 +75,10 @@ struct vm {
 	int kvm_vfio_fd; /* the KVM-VFIO device, -1 until vfio/ makes it */
 	void *iommu;	 /* vfio/'s: the guest's IOMMU back end, one for the VM */
 	void (*iommu_free)(struct vm *vm);
+	/* Set by whoever runs the guest: @dev was removed from it while it ran (dev_unplug()), and
+	 * goes when this returns. Loop thread. */
+	void (*removed)(void *opaque, const struct dev *dev, const char *why);
+	void *removed_opaque;
 	uint64_t resets;
 	unsigned int triple_faults;
 	int64_t triple_fault_first; /* s, CLOCK_MONOTONIC */

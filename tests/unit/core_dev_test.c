@@ -223,6 +223,60 @@ static void test_a_plan_probes_and_realizes_nothing(void **state)
 	assert_int_equal(r.count.quiesced, 0);
 }
 
+/* What the front end heard. */
+struct heard {
+	unsigned int calls;
+	char id[16], why[32];
+};
+
+static void hear(void *opaque, const struct dev *dev, const char *why)
+{
+	struct heard *h = opaque;
+
+	h->calls++;
+	snprintf(h->id, sizeof(h->id), "%s", dev->id);
+	snprintf(h->why, sizeof(h->why), "%s", why);
+}
+
+static void test_a_removal_from_the_running_guest(void **state)
+{
+	struct heard heard = { 0 };
+	struct dev *ball, *doll;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	r.vm->removed = hear;
+	r.vm->removed_opaque = &heard;
+	assert_int_equal(create(&r, "toy,host=a,id=ball"), 0);
+	ball = r.dev;
+	assert_int_equal(create(&r, "toy,host=a,id=doll"), 0);
+	doll = r.dev;
+	/* With its lock held, as from a callback of its own; nothing happens yet. */
+	pthread_mutex_lock(&ball->lock);
+	assert_int_equal(dev_unplug(ball, 30000, "card pulled"), 0);
+	pthread_mutex_unlock(&ball->lock);
+	assert_int_equal(r.count.quiesced, 0);
+	assert_int_equal(dev_unplug(ball, 0, "again"), 0);
+	dev_get(ball);
+	loop_do_posted(r.vm->loop);
+	assert_true(ball->removed);
+	assert_int_equal(r.count.quiesced, 1);
+	assert_int_equal(heard.calls, 1);
+	assert_string_equal(heard.id, "ball");
+	assert_string_equal(heard.why, "card pulled");
+	assert_int_equal(dev_unplug(ball, 0, "late"), -ENODEV);
+	dev_put(ball);
+	loop_do_posted(r.vm->loop);
+	assert_int_equal(r.count.destroyed, 1);
+	/* The restart of the guest does not wait for the loop's turn. */
+	assert_int_equal(dev_unplug(doll, 1000, "restart"), 0);
+	dev_unplug_all(r.vm);
+	assert_true(doll->removed);
+	assert_int_equal(heard.calls, 2);
+	rig_close(&r);
+}
+
 static void test_two_commas_are_one_in_a_value(void **state)
 {
 	struct opt_list list;
@@ -270,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_a_missing_required_option_is_passed_over_in_a_role),
 		cmocka_unit_test(test_bad_options_are_refused_with_their_name),
 		cmocka_unit_test(test_a_plan_probes_and_realizes_nothing),
+		cmocka_unit_test(test_a_removal_from_the_running_guest),
 		cmocka_unit_test(test_two_commas_are_one_in_a_value),
 		cmocka_unit_test(test_sizes),
 	};

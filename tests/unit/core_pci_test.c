@@ -515,10 +515,14 @@ static void test_removal_reads_as_ones(void **state)
 	rig_open(&r);
 	at = pci_bar_addr(&r.a->pdev, 0);
 	config = ecam(r.a, 0);
+	dev_get(&r.a->pdev.dev); /* a vCPU on its way in */
 	dev_remove(&r.a->pdev.dev);
-	loop_do_posted(r.vm->loop);
 	assert_int_equal(rd(&r, at, 4), 0xffffffff);
 	assert_int_equal(rd(&r, config, 4), 0xffffffff);
+	assert_int_equal(fake_kvm_doorbells(), 1); /* the other's */
+	dev_put(&r.a->pdev.dev);
+	loop_do_posted(r.vm->loop);
+	assert_int_equal(rd(&r, at, 4), 0xffffffff);
 	assert_int_equal(rd(&r, ecam(r.b, 0), 2), 0x1af4);
 	rig_free(r.vm);
 }

@@ -64,16 +64,10 @@ static void card_reset(struct dev *dev)
 	pci_dev_reset(to_pci(dev));
 }
 
-/* Off the buses, so that no new access finds it. */
-static void card_quiesce(struct dev *dev)
-{
-	pci_dev_unplug(to_pci(dev));
-}
-
 static const struct pci_ops card_pci_ops = { 0 };
 static const struct dev_class card_class = {
 	.name = "card", .size = sizeof(struct card), .pci = &card_pci_ops,
-	.realize = card_realize, .quiesce = card_quiesce, .destroy = card_destroy,
+	.realize = card_realize, .destroy = card_destroy,
 	.reset = card_reset, .read = card_read, .write = card_write,
 };
 
@@ -135,7 +129,7 @@ static void remove_now(void *opaque)
 
 	for (dev = s->vm->devs; dev; dev = dev->next) {
 		if (dev->class == &card_class) {
-			dev_remove(dev);
+			dev_unplug(dev, 0, "test");
 			return;
 		}
 	}
