@@ -172,11 +172,47 @@ static void bus_coalesce(struct bus *bus, struct range *range, bool on)
 			  on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &zone);
 }
 
+static void bus_parts_unmap(struct bus *bus, struct range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->part_count; i++)
+		mem_part_unmap(&bus->vm->mem, &range->parts[i]);
+}
+
+static int bus_parts_map(struct bus *bus, struct range *range, struct err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < range->part_count && !ret; i++)
+		ret = mem_part_map(&bus->vm->mem, &range->parts[i],
+				   range->base + range->parts[i].offset, err);
+	return ret;
+}
+
+int bus_trap(struct bus *bus, struct range *range, bool trap, struct err *err)
+{
+	int ret = 0;
+
+	if (range->trapped == trap)
+		return 0;
+	range->trapped = trap;
+	if (!range->mapped)
+		return 0;
+	if (!trap)
+		ret = bus_parts_map(bus, range, err);
+	if (trap || ret) {
+		bus_parts_unmap(bus, range);
+		range->trapped = true;
+	}
+	return ret;
+}
+
 int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t base,
 	    struct err *err)
 {
 	uint64_t top = space == BUS_PIO ? BUS_PIO_SIZE : UINT64_MAX;
-	unsigned int i;
 	int ret;
 
 	if (!range->size || !span_within(base, range->size, top))
@@ -189,9 +225,7 @@ int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t
 	pthread_mutex_unlock(&bus->lock);
 	if (ret)
 		return ret;
-	for (i = 0; i < range->part_count && !ret; i++)
-		ret = mem_part_map(&bus->vm->mem, &range->parts[i], base + range->parts[i].offset,
-				   err);
+	ret = range->trapped ? 0 : bus_parts_map(bus, range, err);
 	if (!ret)
 		ret = bus_events_on(bus, range, err);
 	if (ret) {
@@ -204,14 +238,11 @@ int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t
 
 void bus_unmap(struct bus *bus, struct range *range)
 {
-	unsigned int i;
-
 	if (!range->mapped)
 		return;
 	bus_coalesce(bus, range, false);
 	bus_events_off(bus, range);
-	for (i = 0; i < range->part_count; i++)
-		mem_part_unmap(&bus->vm->mem, &range->parts[i]);
+	bus_parts_unmap(bus, range);
 	pthread_mutex_lock(&bus->lock);
 	bus_remove(bus, range);
 	pthread_mutex_unlock(&bus->lock);
@@ -289,4 +320,69 @@ void bus_access(struct bus *bus, enum bus_space space, uint64_t addr, void *data
 		p += size;
 		len -= size;
 	}
+}
+
+static bool bus_range_fault(struct range *range, struct dev *dev, bool known)
+{
+	bool withdrawn;
+
+	pthread_mutex_lock(&dev->lock);
+	withdrawn = range->ops->fault(range, known);
+	pthread_mutex_unlock(&dev->lock);
+	return withdrawn;
+}
+
+/* The first range at @addr or above with parts that may be withdrawn, with a reference. */
+static struct range *bus_next_faulting(struct bus *bus, gpa_t addr, struct dev **ret_dev,
+				       gpa_t *ret_end)
+{
+	struct range *range = NULL;
+	unsigned int at;
+
+	pthread_mutex_lock(&bus->lock);
+	for (at = bus_search(bus, BUS_MMIO, addr); at < bus->count[BUS_MMIO] && !range; at++) {
+		struct range *r = bus->ranges[BUS_MMIO][at];
+
+		if (r->part_count && r->ops->fault)
+			range = r;
+	}
+	if (range) {
+		*ret_dev = range->dev;
+		*ret_end = range->base + range->size;
+		dev_get(range->dev);
+	}
+	pthread_mutex_unlock(&bus->lock);
+	return range;
+}
+
+/* A kernel that does not say where: every range is asked whether it was the one. */
+static bool bus_fault_any(struct bus *bus)
+{
+	bool withdrawn = false;
+	struct range *range;
+	struct dev *dev;
+	gpa_t addr = 0;
+
+	while ((range = bus_next_faulting(bus, addr, &dev, &addr))) {
+		withdrawn |= bus_range_fault(range, dev, false);
+		dev_put(dev);
+	}
+	return withdrawn;
+}
+
+bool bus_fault(struct bus *bus, bool known, gpa_t gpa)
+{
+	struct range *range;
+	struct dev *dev;
+	uint64_t offset;
+	bool withdrawn;
+
+	if (!known)
+		return bus_fault_any(bus);
+	range = bus_lookup(bus, BUS_MMIO, gpa, &dev, &offset);
+	if (!range)
+		return false;
+	withdrawn = range->part_count && range->ops->fault && bus_range_fault(range, dev, true);
+	dev_put(dev);
+	return withdrawn;
 }

@@ -36,6 +36,10 @@ struct range_event {
 struct range_ops {
 	uint64_t (*read)(struct range *range, uint64_t offset, unsigned int size);
 	void (*write)(struct range *range, uint64_t offset, unsigned int size, uint64_t value);
+	/* KVM could not reach what lies behind a mapped part: of this range when @known, of some
+	 * range otherwise. Called like read and write. True: the parts are withdrawn, or another
+	 * thread did it; the access may be repeated. NULL: never. */
+	bool (*fault)(struct range *range, bool known);
 };
 
 /* Calls class->read and class->write of range->dev with range->index. */
@@ -49,6 +53,7 @@ struct range {
 	uint64_t size;
 	struct mem_part *parts; /* what the guest reaches directly; the rest is trapped */
 	unsigned int part_count;
+	bool trapped; /* the parts are withdrawn for now (bus_trap()); the bus's */
 	struct range_event *events;
 	unsigned int event_count;
 	/* Writes at [0, coalesce) of port space are collected by KVM and delivered, in order, before
@@ -79,6 +84,11 @@ int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t
  * running afterwards. */
 void bus_unmap(struct bus *bus, struct range *range);
 
+/* Withdraws the parts of a range (@trap), so that every access reaches ops->read and write, or maps
+ * them again. Holds over unmapping and mapping elsewhere. 0 or -errno: what could not be mapped
+ * stays trapped. The caller serialises this with bus_map() and bus_unmap() of the same range. */
+int bus_trap(struct bus *bus, struct range *range, bool trap, struct err *err);
+
 /* Adds or removes doorbells of a mapped range: call after changing range->events. */
 void bus_events_off(struct bus *bus, struct range *range);
 int bus_events_on(struct bus *bus, struct range *range, struct err *err);
@@ -87,5 +97,9 @@ int bus_events_on(struct bus *bus, struct range *range, struct err *err);
  * thread, no lock held. */
 void bus_access(struct bus *bus, enum bus_space space, uint64_t addr, void *data, unsigned int len,
 		bool write);
+
+/* KVM met a fault in memory space that it cannot resolve: at @gpa when @known. True when a range
+ * withdrew what KVM stumbled over, and the vCPU may go on. Any vCPU thread, no lock held. */
+bool bus_fault(struct bus *bus, bool known, gpa_t gpa);
 
 #endif

@@ -59,6 +59,9 @@ struct pci_ops {
 	void (*irq_mode)(struct pci_dev *pdev, enum pci_irq_mode mode);
 	/* One more vector came into use while MSI or MSI-X was on. */
 	void (*vector_use)(struct pci_dev *pdev, unsigned int vector);
+	/* Is what the mapped parts of the BARs lead to out of reach, as far as the device can tell?
+	 * Asked when KVM met a fault and does not say where. NULL: never. */
+	bool (*bars_lost)(struct pci_dev *pdev);
 };
 
 struct pci_msi {
@@ -94,6 +97,7 @@ struct pci_dev {
 	bool intx_emulated;
 	bool intx_level; /* emulated: what the device wants */
 	enum pci_irq_mode irq_mode;
+	bool bars_trapped; /* pci_bars_trap() */
 	struct pci_msi msi;
 	struct pci_msix msix;
 	uint8_t *saved; /* config as plugged and placed: what a reset goes back to */
@@ -136,6 +140,12 @@ void pci_dev_reset(struct pci_dev *pdev);
  * for memory, 4 for I/O). A MEM64 takes two indices. */
 void pci_bar_set(struct pci_dev *pdev, unsigned int bar, enum pci_bar_kind kind, bool prefetch,
 		 uint64_t size);
+
+/* Withdraws the mapped parts of all BARs, so that every access reaches class->read and write, or
+ * maps them again. Done by itself when KVM cannot reach a BAR (the host function sleeps, or is
+ * gone); the device maps them again once it can. A part that cannot be mapped stays withdrawn, and
+ * this is logged. Device lock. */
+void pci_bars_trap(struct pci_dev *pdev, bool trap);
 
 /* Adds a capability of @len bytes (header included) to the list, before the device is plugged.
  * Returns its offset, 0 when the 256 bytes are full. */

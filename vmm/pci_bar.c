@@ -171,7 +171,42 @@ static void pci_bar_write(struct range *range, uint64_t offset, unsigned int siz
 		range->dev->class->write(range->dev, range->index, offset, size, value);
 }
 
-const struct range_ops pci_bar_range_ops = { .read = pci_bar_read, .write = pci_bar_write };
+void pci_bars_trap(struct pci_dev *pdev, bool trap)
+{
+	struct pci_root *root = pdev->root;
+	unsigned int i;
+
+	if (!root || pdev->bars_trapped == trap)
+		return;
+	pthread_mutex_lock(&root->lock);
+	for (i = 0; i < PCI_BAR_COUNT; i++) {
+		struct err err = { 0 };
+
+		if (bus_trap(&pdev->dev.vm->bus, &pdev->bars[i].range, trap, &err))
+			log_limited(pdev->dev.vm->log, &pdev->limit, LOG_WARN,
+				    "%s: BAR %u: each access is an exit from now on: %s",
+				    pdev->dev.id, i, err.msg);
+	}
+	pdev->bars_trapped = trap;
+	pthread_mutex_unlock(&root->lock);
+}
+
+static bool pci_bar_fault(struct range *range, bool known)
+{
+	struct pci_dev *pdev = to_pci(range->dev);
+	const struct pci_ops *ops = pdev->dev.class->pci;
+
+	if (!known && !(ops->bars_lost && ops->bars_lost(pdev)))
+		return false;
+	pci_bars_trap(pdev, true);
+	return true;
+}
+
+const struct range_ops pci_bar_range_ops = {
+	.read = pci_bar_read,
+	.write = pci_bar_write,
+	.fault = pci_bar_fault,
+};
 
 uint64_t pci_bar_addr(const struct pci_dev *pdev, unsigned int bar)
 {

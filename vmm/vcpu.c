@@ -17,6 +17,9 @@
 /* Wakes a thread out of KVM_RUN; its handler does nothing. */
 #define VCPU_KICK SIGRTMIN
 #define VCPU_STACK (256 * KIB)
+#define VCPU_EXIT_MEMORY_FAULT 39 /* KVM_EXIT_MEMORY_FAULT */
+/* Two threads may meet the same fault, and a guest may map its BAR again in between. */
+#define VCPU_FAULTS_MAX 16
 
 unsigned int vcpus_max(int kvm_fd)
 {
@@ -142,6 +145,24 @@ static void vcpu_crash(struct vcpu *vcpu, const char *what, uint64_t detail)
 		   (unsigned long long)detail, (unsigned long long)regs.rip);
 }
 
+/*
+ * KVM_RUN answers EFAULT when the guest touches memory whose host mapping cannot be filled: a BAR
+ * of a function that sleeps (D3hot), is being reset or is gone, for which vfio-pci has only SIGBUS.
+ * KVM says where as KVM_EXIT_MEMORY_FAULT, if it says so (KVM_CAP_MEMORY_FAULT_INFO, Linux 6.8, and
+ * not for every fault). The range withdraws its parts and the access is repeated as an exit.
+ */
+static bool vcpu_fault(struct vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+	struct {
+		uint64_t flags, gpa, size;
+	} at; /* kvm_run.memory_fault; older headers lack it */
+
+	memcpy(&at, &run->mmio, sizeof(at));
+	return ++vcpu->faults <= VCPU_FAULTS_MAX &&
+	       bus_fault(&vcpu->vm->bus, run->exit_reason == VCPU_EXIT_MEMORY_FAULT, at.gpa);
+}
+
 static void vcpu_io(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -229,6 +250,9 @@ static void *vcpu_main(void *opaque)
 		vm_ring_drain(vm);
 		if (ret == -EINTR || ret == -EAGAIN)
 			continue;
+		if (ret == -EFAULT && vcpu_fault(vcpu))
+			continue;
+		vcpu->faults = 0;
 		if (ret < 0) {
 			vcpu_crash(vcpu, "KVM_RUN fails with error", (uint64_t)-ret);
 			continue;

@@ -43,6 +43,7 @@ struct vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
+	unsigned int faults; /* of KVM_RUN, one after the other */
 	atomic_ullong exits; /* returns of KVM_RUN to this process */
 };
 
