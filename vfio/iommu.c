@@ -280,3 +280,11 @@ void iommu_detach(struct vm *vm, struct iommu_dev *dev)
 	}
 	iommu->ops->detach(iommu, dev);
 }
+
+int iommu_hot_reset(struct vm *vm, struct iommu_dev *dev,
+		    const struct vfio_pci_hot_reset_info *info)
+{
+	struct iommu *iommu = vm->iommu;
+
+	return iommu ? iommu->ops->hot_reset(iommu, dev, info) : -ENODEV;
+}

@@ -17,6 +17,7 @@
 #ifndef VIADUCT_VFIO_IOMMU_H
 #define VIADUCT_VFIO_IOMMU_H
 
+#include <linux/vfio.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -51,6 +52,10 @@ struct iommu_ops {
 	/* [iova, iova + size) for reading and writing. Page multiples. Return 0 or -errno. */
 	int (*map)(struct iommu *iommu, iova_t iova, uint64_t size, void *hva);
 	int (*unmap)(struct iommu *iommu, iova_t iova, uint64_t size);
+	/* VFIO_DEVICE_PCI_HOT_RESET of @dev's bus or slot. All that @info lists is the guest's or of
+	 * a group that it holds. Returns 0 or -errno. */
+	int (*hot_reset)(struct iommu *iommu, struct iommu_dev *dev,
+			 const struct vfio_pci_hot_reset_info *info);
 };
 
 struct iommu {
@@ -79,6 +84,11 @@ int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *d
 		 struct err *err);
 /* A function that is not attached is fine. Its DMA must have stopped. */
 void iommu_detach(struct vm *vm, struct iommu_dev *dev);
+
+/* Resets the bus or slot of @dev, which is attached. All that @info (of @dev) lists must be this
+ * guest's, or of a group that it holds. Returns 0 or -errno. */
+int iommu_hot_reset(struct vm *vm, struct iommu_dev *dev,
+		    const struct vfio_pci_hot_reset_info *info);
 
 /* True when the guest holds @addr, or any function of @group. */
 bool iommu_has(const struct vm *vm, const struct pci_addr *addr);

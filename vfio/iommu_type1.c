@@ -248,10 +248,34 @@ static int type1_unmap(struct iommu *iommu, iova_t iova, uint64_t size)
 	return ret < 0 ? ret : 0;
 }
 
+/* The kernel wants a descriptor of each group that it touches, as proof that they are ours. */
+static int type1_hot_reset(struct iommu *iommu, struct iommu_dev *dev,
+			   const struct vfio_pci_hot_reset_info *info)
+{
+	size_t size = sizeof(struct vfio_pci_hot_reset) + info->count * sizeof(int32_t);
+	CLEANUP_FREE struct vfio_pci_hot_reset *reset = calloc(1, size);
+	const struct iommu_group *group;
+	uint32_t i;
+	int ret;
+
+	if (!reset)
+		return -ENOMEM;
+	for (group = iommu->groups; group; group = group->next) {
+		for (i = 0; i < info->count && (int)info->devices[i].group_id != group->id; i++)
+			;
+		if (i < info->count)
+			reset->group_fds[reset->count++] = group->fd;
+	}
+	reset->argsz = (uint32_t)(sizeof(*reset) + reset->count * sizeof(int32_t));
+	ret = vfio_sys_ioctl(dev->fd, VFIO_DEVICE_PCI_HOT_RESET, reset);
+	return ret < 0 ? ret : 0;
+}
+
 const struct iommu_ops iommu_type1 = {
 	.name = "type1",
 	.attach = type1_attach,
 	.detach = type1_detach,
 	.map = type1_map,
 	.unmap = type1_unmap,
+	.hot_reset = type1_hot_reset,
 };

@@ -11,6 +11,7 @@
 #define PAGE 4096u
 #define REGION_INFO_MAX (64 * KIB) /* more capabilities than that no region has */
 #define CAPS_MAX 32u
+#define DEPENDENT_MAX 65536u /* functions that one bus reset touches */
 
 int vfio_dev_init(struct vfio_dev *vdev, const struct vfio_dev_ops *ops, int fd, struct err *err)
 {
@@ -318,6 +319,34 @@ static int kernel_reset(struct vfio_dev *vdev)
 	return ret < 0 ? ret : 0;
 }
 
+static int kernel_hot_reset_info(struct vfio_dev *vdev, struct vfio_pci_hot_reset_info **ret_info)
+{
+	struct vfio_pci_hot_reset_info *info = NULL;
+	uint32_t count = 8;
+	int ret = -ENOSPC;
+
+	/* It says how many there are when the room is too small; the bus may grow in between. */
+	while (ret == -ENOSPC && count <= DEPENDENT_MAX) {
+		size_t size = sizeof(*info) + count * sizeof(info->devices[0]);
+
+		free(info);
+		info = calloc(1, size);
+		if (!info)
+			return -ENOMEM;
+		info->argsz = (uint32_t)size;
+		ret = vfio_sys_ioctl(vdev->fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
+		if (ret >= 0 && info->count <= count) {
+			*ret_info = info;
+			return 0;
+		}
+		if (ret >= 0)
+			ret = -EPROTO;
+		count = MAX(count + 1, info->count);
+	}
+	free(info);
+	return ret;
+}
+
 const struct vfio_dev_ops vfio_dev_kernel = {
 	.info = kernel_info,
 	.region_info = kernel_region_info,
@@ -326,4 +355,5 @@ const struct vfio_dev_ops vfio_dev_kernel = {
 	.read = kernel_read,
 	.write = kernel_write,
 	.reset = kernel_reset,
+	.hot_reset_info = kernel_hot_reset_info,
 };

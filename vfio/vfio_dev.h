@@ -47,6 +47,8 @@ struct vfio_dev_ops {
 		     const void *buf, size_t len);
 	/* VFIO_DEVICE_RESET: the function alone. */
 	int (*reset)(struct vfio_dev *vdev);
+	/* What a reset of its bus or slot touches, on the heap. -ENODEV: there is no such reset. */
+	int (*hot_reset_info)(struct vfio_dev *vdev, struct vfio_pci_hot_reset_info **ret_info);
 };
 
 struct vfio_dev {

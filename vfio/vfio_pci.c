@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/util.h"
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
@@ -107,27 +106,15 @@ static void vfio_pci_destroy(struct dev *dev)
 	iommu_detach(dev->vm, &vp->idev);
 }
 
-static void vfio_pci_reset(struct dev *dev)
+static void vfio_pci_reboot(struct dev *dev)
 {
 	struct vfio_pci *vp = from_dev(dev);
-	const struct log *log = dev->vm->log;
-	int ret = -EOPNOTSUPP;
 
 	vp->irq.hold = true;
 	vfio_pci_irq_off(vp);
 	vfio_pci_command_quiet(vp);
 	pci_dev_reset(&vp->pdev);
-	vfio_pci_power_on(vp);
-	if (vp->vdev.flags & VFIO_DEVICE_FLAGS_RESET)
-		ret = vp->vdev.ops->reset(&vp->vdev);
-	if (ret)
-		log_line(log, LOG_WARN,
-			 "%s: %s: not reset (%s): the guest finds it as the last one left it",
-			 dev->id, vp->idev.name,
-			 ret == -EOPNOTSUPP ? "it has no reset of its own" : strerror(-ret));
-	if (!vfio_pci_answers(vp))
-		log_line(log, LOG_ERROR, "%s: %s: answers nothing but ones after the reset",
-			 dev->id, vp->idev.name);
+	vfio_pci_reset_reboot(vp);
 	vp->irq.hold = false;
 	vfio_pci_irq_apply(vp);
 }
@@ -173,7 +160,7 @@ const struct dev_class vfio_pci_class = {
 	.realize = vfio_pci_realize,
 	.quiesce = vfio_pci_quiesce,
 	.destroy = vfio_pci_destroy,
-	.reset = vfio_pci_reset,
+	.reset = vfio_pci_reboot,
 	.read = vfio_pci_bar_read,
 	.write = vfio_pci_bar_write,
 	.describe = vfio_pci_describe,

@@ -89,6 +89,8 @@ int vfio_pci_config_init(struct vfio_pci *vp, struct err *err)
 	if (ret)
 		return err_sys(err, ret, "reading config space");
 	id = get_le32(vp->hw + PCI_VENDOR_ID);
+	if (get_le32(vp->hw + PCI_CLASS_REVISION) == UINT32_MAX)
+		id = UINT32_MAX; /* the kernel answers for the IDs itself */
 	if (id == UINT32_MAX || !id)
 		return err_set(err, -ENODEV,
 			       "config space reads as all %s: the function does not answer; reset "
@@ -136,10 +138,10 @@ void vfio_pci_power_on(struct vfio_pci *vp)
 
 bool vfio_pci_answers(struct vfio_pci *vp)
 {
-	uint64_t id;
+	uint64_t class;
 
-	return !vfio_region_read(&vp->vdev, &vp->config_region, PCI_VENDOR_ID, 4, &id) &&
-	       id != UINT32_MAX;
+	return !vfio_region_read(&vp->vdev, &vp->config_region, PCI_CLASS_REVISION, 4, &class) &&
+	       class != UINT32_MAX;
 }
 
 /* The bytes at @offset of one of the arrays as a number. */

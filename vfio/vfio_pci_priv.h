@@ -66,6 +66,7 @@ struct vfio_pci {
 	struct vfio_pci_msix msix;
 	struct vfio_pci_irq irq;
 	struct vfio_pci_rom rom;
+	uint64_t reset_round; /* vm->resets when a bus reset last reset it along with others */
 };
 
 static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
@@ -91,7 +92,8 @@ int vfio_pci_config_init(struct vfio_pci *vp, struct err *err);
 int vfio_pci_command_quiet(struct vfio_pci *vp);
 /* Brings the function to D0 (PCI PM 1.2, 3.2.4). */
 void vfio_pci_power_on(struct vfio_pci *vp);
-/* True when the function answers config reads. */
+/* True when the function answers config reads: asked of the class code, for the kernel answers for
+ * the IDs itself (drivers/vfio/pci/vfio_pci_config.c). */
 bool vfio_pci_answers(struct vfio_pci *vp);
 uint32_t vfio_pci_config_read(struct pci_dev *pdev, unsigned int offset, unsigned int size);
 void vfio_pci_config_written(struct pci_dev *pdev, unsigned int offset, unsigned int size,
@@ -132,5 +134,19 @@ void vfio_pci_irq_apply(struct vfio_pci *vp);
 void vfio_pci_irq_off(struct vfio_pci *vp);
 void vfio_pci_irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode);
 void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
+
+/* --- vfio_pci_reset.c --- */
+
+/*
+ * Brings the function to D0 and resets it: by itself, else with its bus or slot when all that is on
+ * it is this guest's. Waits up to a second for it to answer. Its interrupts are off and it is no bus
+ * master; config space is afterwards as before, for the kernel restores it. Loop thread, device
+ * lock. Returns 0; -EOPNOTSUPP when there is no reset that this guest may do, the function being
+ * as it was; another errno when the reset failed or nobody answers. Messages begin with the
+ * function's address.
+ */
+int vfio_pci_reset(struct vfio_pci *vp, struct err *err);
+/* The same for a guest's reboot; what goes wrong goes to the log. */
+void vfio_pci_reset_reboot(struct vfio_pci *vp);
 
 #endif

@@ -52,10 +52,13 @@ struct fake_vdev {
 	} irqs[VFIO_PCI_NUM_IRQS];
 	uint32_t flags;
 	bool dead; /* reads give ones, writes go nowhere */
+	bool dies; /* a reset makes it dead for good */
+	unsigned int wake_after; /* a reset makes it dead for so many reads */
+	bool bus_reset; /* its bus has a reset, which reaches all functions with that bus number */
 	unsigned int vectors_room; /* that the host has */
 	/* what it was told */
 	bool open;
-	unsigned int opens, resets;
+	unsigned int opens, resets, bus_resets;
 	int mode; /* interrupt index that is on, -1 */
 	unsigned int allocated;
 	int32_t fds[FAKE_VECTORS_MAX];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The functions behind the fake VFIO: regions, interrupts and their mappings. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -150,13 +151,8 @@ int fake_vdev_ioctl(struct fake_vdev *dev, unsigned long request, void *arg)
 		return irq_info(dev, arg);
 	case VFIO_DEVICE_SET_IRQS:
 		return set_irqs(dev, arg);
-	case VFIO_DEVICE_RESET:
-		if (!(dev->flags & VFIO_DEVICE_FLAGS_RESET))
-			return -EINVAL;
-		dev->resets++;
-		return 0;
 	default:
-		return -ENOTTY;
+		return fake_vdev_reset(dev, request, arg);
 	}
 }
 
@@ -206,12 +202,17 @@ ssize_t vfio_sys_pread(int fd, void *buf, size_t len, uint64_t offset)
 	r = access_region(dev, &offset, len);
 	if (!r)
 		return -EINVAL;
+	if (dev->dead && dev->wake_after && !--dev->wake_after)
+		dev->dead = false;
 	if (dev->dead)
 		memset(buf, 0xff, len);
 	else if (r == &dev->regions[VFIO_PCI_CONFIG_REGION_INDEX])
 		memcpy(buf, dev->config + offset, len);
 	else
 		return pread(region_fd(r), buf, len, (off_t)offset);
+	/* The kernel answers for the IDs, dead or not. */
+	if (r == &dev->regions[VFIO_PCI_CONFIG_REGION_INDEX] && offset < PCI_COMMAND)
+		memcpy(buf, dev->config + offset, MIN(len, PCI_COMMAND - offset));
 	return (ssize_t)len;
 }
 

@@ -55,4 +55,9 @@ struct fake_file *fake_vfio_file(int fd);
 int fake_vdev_ioctl(struct fake_vdev *dev, unsigned long request, void *arg);
 void fake_vdev_irqs_off(struct fake_vdev *dev);
 
+/* --- fake_vfio_reset.c --- */
+
+/* The ioctls that reset; -ENOTTY for any other. */
+int fake_vdev_reset(struct fake_vdev *dev, unsigned long request, void *arg);
+
 #endif
