@@ -16,14 +16,14 @@ enum { OPT_HELP = 256 };
 static const struct {
 	const char *name, *arg, *help;
 } rows[] = {
-	{"kernel", "FILE", "Linux bzImage, or ELF image with a PVH entry (required)"},
-	{"initrd", "FILE", "initial RAM disk"},
-	{"append", "STRING", "kernel command line"},
-	{"memory", "SIZE[,share=on]", "guest memory, such as 512M or 4G (512M)"},
-	{"cpus", "N", "vCPUs (1)"},
-	{"device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them"},
-	{"serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)"},
-	{"name", "NAME", "the guest's name (viaduct)"},
+	{ "kernel", "FILE", "Linux bzImage, or ELF image with a PVH entry (required)" },
+	{ "initrd", "FILE", "initial RAM disk" },
+	{ "append", "STRING", "kernel command line" },
+	{ "memory", "SIZE[,share=on]", "guest memory, such as 512M or 4G (512M)" },
+	{ "cpus", "N", "vCPUs (1)" },
+	{ "device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them" },
+	{ "serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)" },
+	{ "name", "NAME", "the guest's name (viaduct)" },
 };
 
 void options_usage(FILE *out, const char *command)
@@ -43,7 +43,7 @@ static int usage_error(const char *command)
 
 static int option_memory(struct vm_config *config, const char *value)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 
 	if (!mem_options_parse(value, &config->memory, &config->ram, &err))
 		return 0;
@@ -111,14 +111,14 @@ int options_parse(int argc, char **argv, struct run_options *opts, bool *ret_don
 	int c, at;
 
 	*opts = (struct run_options){
-		.config = {.name = "viaduct", .memory = MEMORY_DEFAULT, .cpus = 1},
+		.config = { .name = "viaduct", .memory = MEMORY_DEFAULT, .cpus = 1 },
 		.serial = "stdio",
 	};
 	*ret_done = false;
 	memset(longs, 0, sizeof(longs));
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		longs[i] = (struct option){.name = rows[i].name, .has_arg = required_argument};
-	longs[i] = (struct option){.name = "help", .val = OPT_HELP};
+		longs[i] = (struct option){ .name = rows[i].name, .has_arg = required_argument };
+	longs[i] = (struct option){ .name = "help", .val = OPT_HELP };
 	while ((c = getopt_long(argc, argv, "", longs, &at)) != -1) {
 		int ret = 0;
 
