@@ -5,12 +5,12 @@
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "base/err.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "memlock.h"
 #include "sriov/use.h"
 #include "sriov/use_scan.h"
 #include "vmm/kvm_sys.h"
@@ -23,26 +23,6 @@
 #define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
 #endif
 
-/* Guest RAM is pinned page by page and counts against the memory-lock limit of the process. */
-static int memlock_error(const struct iommu *iommu, struct err *err)
-{
-	unsigned long long need = (iommu->vm->mem.size + MIB - 1) / MIB;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return err_set(err, -ENOMEM,
-			       "cannot pin %llu MiB of guest memory for DMA: the host has not that "
-			       "much free memory (the memory-lock limit, RLIMIT_MEMLOCK, is "
-			       "unlimited)",
-			       need);
-	return err_set(err, -ENOMEM,
-		       "cannot pin %llu MiB of guest memory for DMA: the memory-lock limit "
-		       "(RLIMIT_MEMLOCK) is %llu KiB; raise it above %llu KiB: ulimit -l %llu, or "
-		       "LimitMEMLOCK=infinity in the systemd unit",
-		       need, (unsigned long long)limit.rlim_cur / KIB, need * 1024,
-		       need * 1024 + 65536);
-}
-
 static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hva, bool ram,
 			      struct err *err)
 {
@@ -52,7 +32,7 @@ static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hv
 	if (!ret)
 		return 0;
 	if (ram && ret == -ENOMEM)
-		return memlock_error(iommu, err);
+		return memlock_error(iommu->vm, iommu->ops, err);
 	/* A map that fails is no reason to take another device in this one's place. */
 	if (ret == -ENODEV)
 		ret = -EIO;
@@ -243,6 +223,11 @@ int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *d
 		return err_sys(err, -ENOMEM, "%s", dev->name);
 	if (iommu_has(vm, &dev->addr))
 		return err_set(err, -EEXIST, "%s: this guest has this function already", dev->name);
+	if (!iommu->listening) {
+		ret = memlock_check(vm, iommu->ops, dev, err);
+		if (ret)
+			return ret;
+	}
 	ret = iommu->ops->attach(iommu, dev, err);
 	if (ret)
 		return ret;

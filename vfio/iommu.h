@@ -43,6 +43,7 @@ struct iommu_dev {
 
 struct iommu_ops {
 	const char *name;
+	bool lock_per_user; /* pinned memory counts for the user, not for the process */
 	/* Makes what the back end needs (iommu->fd, for the first function), takes the function and
 	 * opens dev->fd. On failure nothing is held that was not before. -ENODEV: not to be had
 	 * here (see iommu_attach()). */

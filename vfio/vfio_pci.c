@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "memlock.h"
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
@@ -33,6 +34,8 @@ static int vfio_pci_probe(struct dev *dev, struct err *err)
 	ret = vfio_pci_find(vp, err);
 	if (!ret)
 		ret = vfio_pci_find_nodes(vp, err);
+	if (!ret)
+		ret = memlock_check(dev->vm, &iommu_type1, &vp->idev, err);
 	if (!ret)
 		ret = vfio_pci_find_bars(vp, err);
 	return ret;

@@ -3,8 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -88,4 +92,33 @@ int vfio_sys_map(void *at, size_t size, int prot, int fd, uint64_t offset)
 void vfio_sys_unmap(void *at, size_t size)
 {
 	munmap(at, size);
+}
+
+static bool may_lock_all(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	return !syscall(SYS_capget, &head, data) && data[0].effective & BIT(CAP_IPC_LOCK);
+}
+
+void vfio_sys_memlock(uint64_t *ret_limit, uint64_t *ret_locked)
+{
+	unsigned long long locked = 0;
+	struct rlimit limit;
+	char line[128];
+	FILE *f;
+
+	*ret_limit = UINT64_MAX;
+	*ret_locked = 0;
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    may_lock_all())
+		return;
+	*ret_limit = limit.rlim_cur;
+	f = fopen("/proc/self/status", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmLck: %llu kB", &locked) == 1)
+			*ret_locked = locked * KIB;
+	if (f)
+		fclose(f);
 }

@@ -33,4 +33,8 @@ void *vfio_sys_reserve(size_t size, size_t align);
 int vfio_sys_map(void *at, size_t size, int prot, int fd, uint64_t offset);
 void vfio_sys_unmap(void *at, size_t size);
 
+/* How many bytes this process may lock or pin, UINT64_MAX when nothing holds it (no limit, or
+ * CAP_IPC_LOCK), and how many it has locked. */
+void vfio_sys_memlock(uint64_t *ret_limit, uint64_t *ret_locked);
+
 #endif

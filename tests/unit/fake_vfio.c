@@ -16,6 +16,7 @@ void fake_vfio_new(struct fake *host)
 {
 	memset(&fake_vfio, 0, sizeof(fake_vfio));
 	fake_vfio.host = host;
+	fake_vfio_memlock(UINT64_MAX, 0);
 	fake_text(host, "dev/vfio/vfio", "");
 }
 

@@ -108,4 +108,7 @@ unsigned int fake_vfio_fds(void);
 unsigned int fake_vfio_reservations(void);
 unsigned int fake_vfio_dma(struct fake_dma *ret, unsigned int max);
 
+/* What vfio_sys_memlock() says from now on; a new fake says UINT64_MAX and 0. */
+void fake_vfio_memlock(uint64_t limit, uint64_t locked);
+
 #endif

@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,6 +15,7 @@
 #include "fake_guest.h"
 #include "fake_kvm.h"
 #include "vfio/iommu.h"
+#include "vfio/memlock.h"
 
 static int setup(void **state)
 {
@@ -227,23 +227,51 @@ static void test_container(void **state)
 	assert_true(fake_guest_logged(g, "KVM has no VFIO device"));
 }
 
-/* A memory-lock limit or a failing map is not "not to be had": it stops the guest. */
+/* A memory-lock limit is not "not to be had": it stops the guest, before anything is opened. */
+static void test_memlock(void **state)
+{
+	struct fake_guest *g = *state;
+	struct iommu_ops per_user = iommu_type1;
+	struct iommu_dev idev = { .name = VF0 };
+	struct err err = { 0 };
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_forget();
+	fake_vfio_memlock(8 * MIB, 0);
+	expect_refused(g, VF0, -ENOMEM,
+		       "0000:01:10.0: 65536 KiB of guest memory have to be pinned for DMA, and the "
+		       "memory-lock limit (RLIMIT_MEMLOCK) is 8192 KiB; raise it to 65536 KiB");
+	/* What is locked already counts, to the page. */
+	fake_vfio_memlock(64 * MIB, 4096);
+	expect_refused(g, VF0, -ENOMEM, "65536 KiB, of which 4 KiB are in use; raise it to 65540");
+	fake_vfio_memlock(4096, 8192);
+	expect_refused(g, VF0, -ENOMEM, "is 4 KiB, of which 8 KiB are in use");
+	assert_int_equal(fake_vfio_total(), 0);
+	per_user.lock_per_user = true;
+	assert_int_equal(memlock_check(g->vm, &per_user, &idev, &err), -ENOMEM);
+	assert_non_null(strstr(err.msg, "for all guests of this user together; raise it"));
+	fake_vfio_memlock(64 * MIB + 4096, 4096);
+	fake_guest_add(g, VF0);
+	/* The second function pins nothing more. */
+	fake_vfio_igbvf("0000:01:10.2", VF0_GROUP + 1);
+	fake_vfio_memlock(64 * MIB + 4096, 64 * MIB + 4096);
+	fake_guest_add(g, "0000:01:10.2");
+}
+
 static void test_map_fails(void **state)
 {
 	struct fake_guest *g = *state;
-	struct rlimit old, low;
 
 	fake_vfio_igbvf(VF0, VF0_GROUP);
-	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &old), 0);
-	low = old;
-	low.rlim_cur = 8 * MIB;
-	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &low), 0);
 	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENOMEM);
 	expect_refused(g, VF0, -ENOMEM,
-		       "0000:01:10.0: cannot pin 64 MiB of guest memory for DMA: the memory-lock "
-		       "limit (RLIMIT_MEMLOCK) is 8192 KiB; raise it above 65536 KiB: ulimit -l "
-		       "131072, or LimitMEMLOCK=infinity");
-	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &old), 0);
+		       "0000:01:10.0: cannot pin 65536 KiB of guest memory for DMA: the host has "
+		       "not that much free memory");
+	/* Others of this user may have taken the room meanwhile. */
+	fake_vfio_memlock(64 * MIB, 0);
+	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENOMEM);
+	expect_refused(g, VF0, -ENOMEM, "memory-lock limit (RLIMIT_MEMLOCK) is 65536 KiB");
+	fake_vfio_memlock(UINT64_MAX, 0);
 	fake_vfio_fail(VFIO_IOMMU_MAP_DMA, 1, ENODEV);
 	expect_refused(g, VF0, -EIO, "0000:01:10.0: type1: mapping 0x4000000 bytes of guest memory "
 				     "at 0x0 for DMA");
@@ -338,6 +366,10 @@ static void test_plan(void **state)
 		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n");
 	fake_text(g->host, "sys/bus/pci/devices/0000:01:10.2/resource", "");
 	fake_vfio_forget();
+	/* A plan says what a run would meet. */
+	fake_vfio_memlock(64 * KIB, 0);
+	assert_int_equal(fake_guest_try(g, "eth0/any", &err), -ENOMEM);
+	fake_vfio_memlock(UINT64_MAX, 0);
 	pdev = fake_guest_add(g, "eth0/any");
 	assert_int_equal(pdev->bars[0].kind, PCI_BAR_MEM64);
 	assert_int_equal(pdev->bars[0].size, 16 * KIB);
@@ -368,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_not_to_be_had, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nodes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_container, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memlock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_map_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bar_map_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_fails, setup, teardown),
