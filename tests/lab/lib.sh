@@ -3,7 +3,8 @@
 # Functions for scripts that run in the lab's host (L1). Source it: . "$LAB_DIR/lib.sh"
 #
 # Set by tests/lab/run: LAB_DIR (this folder), LAB_KERNEL (a vmlinuz for guests), LAB_INITRD (the
-# guest's base initramfs), LAB_KVER, LAB_MODULES, LAB_CARDS, LAB_CACHE, LAB_OUT (with --out).
+# guest's base initramfs), LAB_KVER, LAB_MODULES, LAB_EXTRA (modules that the kernel lacks), LAB_CARDS,
+# LAB_CACHE, LAB_OUT (with --out).
 
 [ -n "${LAB_KERNEL:-}" ] || {
 	echo "${0##*/}: runs in the lab's host only; run: tests/lab/run $0" >&2
@@ -123,7 +124,17 @@ lab_netdev() { # BDF: its network interface
 }
 
 # --- bare set-up, without vfctl ------------------------------------------------------------------
-# lab_load NAME...: loads modules; 'vfio', 'kvm' and 'net' (tun, vhost_net, bridge) stand for several
+# lab_extra NAME...: modules of tests/lab/modules.sh, in that order; skips the test where they are not
+lab_extra() {
+	local name
+	[ ! -e "$LAB_EXTRA/missing" ] || skip "$(cat "$LAB_EXTRA/missing")"
+	for name; do
+		[ -d "/sys/module/${name//-/_}" ] || insmod "$LAB_EXTRA/$name.ko" || return
+	done
+}
+
+# lab_load NAME...: loads modules; 'vfio', 'iommufd' (VFIO with both back ends), 'kvm' and 'net' (tun,
+# vhost_net, bridge) stand for several
 lab_load() {
 	local name
 	for name; do
@@ -138,6 +149,8 @@ lab_load() {
 			fi
 			;;
 		net) modprobe -a tun vhost_net bridge ;;
+		iommufd) modprobe irqbypass && lab_extra iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci ;;
+		netdevsim) modprobe -a psample macsec udp_tunnel tls && lab_extra netdevsim ;;
 		*) modprobe "$name" ;;
 		esac || return
 	done
