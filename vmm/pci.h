@@ -28,6 +28,8 @@ struct vm;
 #define PCI_ROM 6 /* index of the expansion ROM among the BARs */
 #define PCI_BAR_COUNT 7
 #define PCI_SLOTS 32
+#define PCI_FUNCTIONS 8 /* of a slot */
+#define PCI_HEADER_TYPE_MULTI 0x80
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_ROM };
 
@@ -85,8 +87,14 @@ struct pci_msix {
 
 struct pci_dev {
 	struct dev dev;
+	/* Where it shall sit: set before pci_dev_plug(). */
+	bool behind_port;	/* behind a root port of its own, with hot plug; else on bus 0 */
+	struct pci_dev *beside; /* plugged before: in its slot, behind its port; NULL: in a slot of
+				 * its own */
+	uint8_t function;	/* its number in the slot, 0..7; the guest looks for 0 first */
+	/* Where it sits. */
 	struct pci_root *root;
-	uint8_t devfn; /* on bus 0 */
+	uint8_t devfn; /* on its bus */
 	unsigned int config_size; /* PCI_CONFIG_SIZE or PCIE_CONFIG_SIZE */
 	uint8_t config[PCIE_CONFIG_SIZE];
 	uint8_t wmask[PCIE_CONFIG_SIZE];
@@ -124,7 +132,9 @@ int pci_root_new(struct vm *vm, struct pci_root **ret_root, struct err *err);
  */
 void pci_dev_init(struct pci_dev *pdev, uint16_t vendor, uint16_t device, uint32_t class_rev,
 		  uint16_t sub_vendor, uint16_t sub_device, unsigned int config_size);
-/* Takes a slot and makes the function visible; last step of realize. -ENOSPC: the bus is full. */
+/* Takes a slot as behind_port, beside and function say and makes the function visible; last step of
+ * realize. All functions of a slot that has several get the multi-function bit. -ENOSPC: the bus is
+ * full; -EBUSY: the slot has that function; -EINVAL: no such function number. */
 int pci_dev_plug(struct pci_dev *pdev, struct err *err);
 /* Off the bus, BARs unmapped: what dev_remove() does with a function that no callback reaches any
  * more. Once is enough, and a device which was never plugged is fine. */

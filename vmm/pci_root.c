@@ -219,23 +219,63 @@ int pci_root_new(struct vm *vm, struct pci_root **ret_root, struct err *err)
 	return 0;
 }
 
-int pci_root_plug(struct pci_root *root, struct pci_dev *pdev, struct err *err)
+static bool pci_slot_taken(const struct pci_root *root, unsigned int slot)
 {
-	unsigned int devfn;
+	unsigned int f;
 
-	pthread_mutex_lock(&root->lock);
-	for (devfn = 0; devfn < ARRAY_SIZE(root->slots) && root->slots[devfn]; devfn += 8)
-		;
-	if (devfn < ARRAY_SIZE(root->slots)) {
-		root->slots[devfn] = pdev;
-		pdev->root = root;
-		pdev->devfn = (uint8_t)devfn;
+	for (f = 0; f < PCI_FUNCTIONS; f++)
+		if (root->slots[slot + f])
+			return true;
+	return false;
+}
+
+/* A slot of more than one function says so in each (PCI 3.0, 6.2.1). @functions are its eight. */
+static void pci_slot_multi(struct pci_dev *const *functions)
+{
+	unsigned int f, count = 0;
+
+	for (f = 0; f < PCI_FUNCTIONS; f++)
+		count += functions[f] != NULL;
+	for (f = 0; f < PCI_FUNCTIONS && count > 1; f++) {
+		if (!functions[f])
+			continue;
+		functions[f]->config[PCI_HEADER_TYPE] |= PCI_HEADER_TYPE_MULTI;
+		functions[f]->saved[PCI_HEADER_TYPE] |= PCI_HEADER_TYPE_MULTI;
 	}
-	pthread_mutex_unlock(&root->lock);
-	if (pdev->root != root)
+}
+
+static int pci_root_plug_locked(struct pci_root *root, struct pci_dev *pdev, struct err *err)
+{
+	unsigned int slot = pdev->beside ? pdev->beside->devfn & ~7u : 0, devfn;
+
+	while (!pdev->beside && slot < ARRAY_SIZE(root->slots) && pci_slot_taken(root, slot))
+		slot += PCI_FUNCTIONS;
+	if (slot >= ARRAY_SIZE(root->slots))
 		return err_set(err, -ENOSPC, "%s: all %u slots of the PCI bus are taken",
 			       pdev->dev.id, PCI_SLOTS);
+	devfn = slot + pdev->function;
+	if (root->slots[devfn])
+		return err_set(err, -EBUSY, "%s: function %u of its slot is %s", pdev->dev.id,
+			       pdev->function, root->slots[devfn]->dev.id);
+	root->slots[devfn] = pdev;
+	pdev->root = root;
+	pdev->devfn = (uint8_t)devfn;
+	pci_slot_multi(&root->slots[slot]);
 	return 0;
+}
+
+int pci_root_plug(struct pci_root *root, struct pci_dev *pdev, struct err *err)
+{
+	int ret;
+
+	if (pdev->function >= PCI_FUNCTIONS)
+		return err_set(err, -EINVAL, "%s: function %u: a slot has functions 0 to %u",
+			       pdev->dev.id, pdev->function, PCI_FUNCTIONS - 1);
+	pthread_mutex_lock(&root->lock);
+	ret = pci_root_plug_locked(root, pdev, err);
+	pthread_mutex_unlock(&root->lock);
+	pdev->beside = NULL;
+	return ret;
 }
 
 void pci_root_unplug(struct pci_root *root, struct pci_dev *pdev)

@@ -493,6 +493,41 @@ static void test_the_bus_is_full_at_32_slots(void **state)
 	rig_free(vm);
 }
 
+static struct card *card_beside(struct vm *vm, struct card *first, unsigned int function, int want)
+{
+	struct err err = { 0 };
+	struct dev *dev;
+
+	assert_int_equal(dev_new(vm, &card_class, "beside", &dev, &err), 0);
+	to_pci(dev)->beside = &first->pdev;
+	to_pci(dev)->function = (uint8_t)function;
+	assert_int_equal(dev_add(dev, &err), want);
+	return want ? NULL : to_card(dev);
+}
+
+static void test_functions_of_one_slot(void **state)
+{
+	struct card *second;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	assert_int_equal(rd(&r, ecam(r.a, PCI_HEADER_TYPE), 1), 0);
+	second = card_beside(r.vm, r.a, 3, 0);
+	assert_int_equal(second->pdev.devfn, r.a->pdev.devfn + 3);
+	assert_int_equal(rd(&r, ecam(r.a, PCI_HEADER_TYPE), 1), 0x80);
+	assert_int_equal(rd(&r, ecam(second, PCI_HEADER_TYPE), 1), 0x80);
+	assert_int_equal(rd(&r, ecam(r.b, PCI_HEADER_TYPE), 1), 0);
+	card_beside(r.vm, r.a, 3, -EBUSY);
+	card_beside(r.vm, r.a, 8, -EINVAL);
+	dev_reset_all(r.vm);
+	assert_int_equal(rd(&r, ecam(r.a, PCI_HEADER_TYPE), 1), 0x80);
+	/* The slot stays taken while it has a function. */
+	dev_remove(&r.a->pdev.dev);
+	assert_int_not_equal(card_add(r.vm, "c")->pdev.devfn & ~7u, second->pdev.devfn & ~7u);
+	rig_free(r.vm);
+}
+
 static void test_a_bar_too_large_for_its_window_is_named(void **state)
 {
 	struct vm *vm = rig_new(MIB);
@@ -544,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_reset_goes_back_to_the_placed_state),
 		cmocka_unit_test(test_dispatch_splits_what_is_not_aligned),
 		cmocka_unit_test(test_the_bus_is_full_at_32_slots),
+		cmocka_unit_test(test_functions_of_one_slot),
 		cmocka_unit_test(test_a_bar_too_large_for_its_window_is_named),
 		cmocka_unit_test(test_removal_reads_as_ones),
 	};
