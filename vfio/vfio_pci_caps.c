@@ -12,7 +12,7 @@
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
-#define CAPS_MAX 48u /* (256 - 64) / 4 */
+#define CAPS_MAX 48u   /* (256 - 64) / 4 */
 #define ECAPS_MAX 480u /* (4096 - 256) / 8 */
 #define CAP_FIRST 0x40u
 #define ECAP_FIRST 0x100u
@@ -154,6 +154,28 @@ static bool take_msi(struct vfio_pci *vp, unsigned int at)
 	return true;
 }
 
+/* A function that can be reset by its guest: where that is written. */
+static void note_flr(struct vfio_pci *vp, unsigned int at)
+{
+	if (at + PCI_EXP_DEVSTA <= PCI_CONFIG_SIZE &&
+	    (get_le32(vp->hw + at + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR))
+		vp->flr_devctl = (uint8_t)(at + PCI_EXP_DEVCTL + 1);
+}
+
+static bool take_af(struct vfio_pci *vp, unsigned int at)
+{
+	if (at + PCI_CAP_AF_SIZEOF <= PCI_CONFIG_SIZE && (vp->hw[at + PCI_AF_CAP] & PCI_AF_CAP_FLR))
+		vp->flr_af = (uint8_t)(at + PCI_AF_CTRL);
+	return true;
+}
+
+/* Enhanced allocation (PCIe 5.0, 7.8.5) tells the host's addresses of the BARs. */
+static bool take_none(struct vfio_pci *vp, unsigned int at)
+{
+	own_zero(vp, at, 4);
+	return false;
+}
+
 /*
  * PCIe 4.0, 7.5.3. The function sits on the guest's root bus without a port above it, which is
  * what a root complex integrated endpoint is; an endpoint there would make the guest look for the
@@ -164,6 +186,7 @@ static bool take_pcie(struct vfio_pci *vp, unsigned int at)
 	uint16_t flags = get_le16(vp->hw + at + PCI_EXP_FLAGS);
 	unsigned int type = (flags & PCI_EXP_FLAGS_TYPE) >> 4;
 
+	note_flr(vp, at);
 	if (type == PCI_EXP_TYPE_ENDPOINT || type == PCI_EXP_TYPE_LEG_END) {
 		flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | PCI_EXP_TYPE_RC_END << 4);
 		if (at + PCI_EXP_SLTCAP <= PCI_CONFIG_SIZE)
@@ -183,14 +206,14 @@ static bool take_pm(struct vfio_pci *vp, unsigned int at)
 	return true;
 }
 
+/* What is not here (vendor capabilities, VPD, ids of subsystems and slots) is the hardware's but
+ * for its header; the kernel virtualises VPD and leaves the vendors' own as they are. */
 static const struct cap_row {
 	uint8_t id;
 	bool (*take)(struct vfio_pci *vp, unsigned int at);
 } cap_rows[] = {
-	{ PCI_CAP_ID_PM, take_pm },
-	{ PCI_CAP_ID_MSI, take_msi },
-	{ PCI_CAP_ID_MSIX, take_msix },
-	{ PCI_CAP_ID_EXP, take_pcie },
+	{ PCI_CAP_ID_PM, take_pm },    { PCI_CAP_ID_MSI, take_msi }, { PCI_CAP_ID_MSIX, take_msix },
+	{ PCI_CAP_ID_EXP, take_pcie }, { PCI_CAP_ID_AF, take_af },   { PCI_CAP_ID_EA, take_none },
 };
 
 static bool cap_take(struct vfio_pci *vp, unsigned int at)
@@ -226,24 +249,42 @@ static void caps_link(struct vfio_pci *vp)
 		config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_CAP_LIST;
 }
 
-/* How many bytes of an extended capability the guest must not reach; 0: it may see it. VFs and bus
- * numbers are the host's affair, and the size of a BAR is fixed once it is mapped. */
+/* Extended capabilities that the guest does not see, and how many bytes they have (PCIe 5.0, 7.7
+ * to 7.9); 0: one entry for each BAR. All others are the hardware's but for their headers. */
+static const struct ecap_row {
+	uint16_t id;
+	uint16_t size;
+} ecap_hidden_rows[] = {
+	/* VFs and bus numbers are the host's affair. */
+	{ PCI_EXT_CAP_ID_SRIOV, PCI_EXT_CAP_SRIOV_SIZEOF },
+	{ PCI_EXT_CAP_ID_ARI, PCI_EXT_CAP_ARI_SIZEOF },
+	/* The size of a BAR is fixed once it is mapped. */
+	{ PCI_EXT_CAP_ID_REBAR, 0 },
+	{ PCI_EXT_CAP_ID_VF_REBAR, 0 },
+	/* Translated requests, page requests and address space ids are between the function and the
+	 * host's IOMMU, which has switched them on or not; the guest has no IOMMU to use them. */
+	{ PCI_EXT_CAP_ID_ATS, PCI_EXT_CAP_ATS_SIZEOF },
+	{ PCI_EXT_CAP_ID_PRI, PCI_EXT_CAP_PRI_SIZEOF },
+	{ PCI_EXT_CAP_ID_PASID, PCI_EXT_CAP_PASID_SIZEOF },
+	/* The other end of the link is the host's port: substates and time are set at both. */
+	{ PCI_EXT_CAP_ID_L1SS, PCI_L1SS_CTL2 + 4 },
+	{ PCI_EXT_CAP_ID_PTM, PCI_PTM_CTRL + 4 },
+};
+
+/* How many bytes of an extended capability the guest must not reach; 0: it may see it. */
 static unsigned int ecap_hidden(const struct vfio_pci *vp, unsigned int at, unsigned int id)
 {
-	unsigned int bars;
+	unsigned int i, bars;
 
-	switch (id) {
-	case PCI_EXT_CAP_ID_SRIOV:
-		return PCI_EXT_CAP_SRIOV_SIZEOF;
-	case PCI_EXT_CAP_ID_ARI:
-		return PCI_EXT_CAP_ARI_SIZEOF;
-	case PCI_EXT_CAP_ID_REBAR:
-	case PCI_EXT_CAP_ID_VF_REBAR:
+	for (i = 0; i < ARRAY_SIZE(ecap_hidden_rows); i++) {
+		if (ecap_hidden_rows[i].id != id)
+			continue;
+		if (ecap_hidden_rows[i].size)
+			return ecap_hidden_rows[i].size;
 		bars = at + 12 <= PCIE_CONFIG_SIZE ? vp->hw[at + PCI_REBAR_CTRL] >> 5 : 0;
 		return 4 + 8 * MAX(bars, 1u);
-	default:
-		return 0;
 	}
+	return 0;
 }
 
 /* As caps_walk(), for the list at 0x100 (PCIe 4.0, 7.6.3). */

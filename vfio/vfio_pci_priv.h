@@ -63,6 +63,9 @@ struct vfio_pci {
 	uint8_t hw[PCIE_CONFIG_SIZE];
 	uint8_t own[PCIE_CONFIG_SIZE];
 	uint8_t pm_cap; /* power management capability, 0: none */
+	/* The bytes whose bit 7 or bit 0 resets the function (PCIe 4.0, 6.6.2; Advanced Features
+	 * ECN), 0: there is none. */
+	uint8_t flr_devctl, flr_af;
 	struct vfio_pci_msix msix;
 	struct vfio_pci_irq irq;
 	struct vfio_pci_rom rom;
@@ -90,14 +93,23 @@ int vfio_pci_config_init(struct vfio_pci *vp, struct err *err);
 /* Writes COMMAND so that memory and I/O decode as the BARs want, and nothing else is on: no bus
  * master, so no DMA and no message. */
 int vfio_pci_command_quiet(struct vfio_pci *vp);
-/* Brings the function to D0 (PCI PM 1.2, 3.2.4). */
-void vfio_pci_power_on(struct vfio_pci *vp);
 /* True when the function answers config reads: asked of the class code, for the kernel answers for
  * the IDs itself (drivers/vfio/pci/vfio_pci_config.c). */
 bool vfio_pci_answers(struct vfio_pci *vp);
 uint32_t vfio_pci_config_read(struct pci_dev *pdev, unsigned int offset, unsigned int size);
 void vfio_pci_config_written(struct pci_dev *pdev, unsigned int offset, unsigned int size,
 			     uint32_t value);
+
+/* --- vfio_pci_power.c: power states and the resets that the guest asks for by config writes --- */
+
+enum vfio_pci_effect { EFFECT_NONE, EFFECT_POWER, EFFECT_FLR };
+
+/* Brings the function to D0 (PCI PM 1.2, 3.2.4). */
+void vfio_pci_power_on(struct vfio_pci *vp);
+/* Round the guest's write of @value to hardware: what it will do beyond the bytes. */
+enum vfio_pci_effect vfio_pci_power_before(struct vfio_pci *vp, unsigned int offset,
+					   unsigned int size, uint32_t value);
+void vfio_pci_power_after(struct vfio_pci *vp, enum vfio_pci_effect effect);
 
 /* --- vfio_pci_caps.c: the two capability lists --- */
 

@@ -82,6 +82,29 @@ void pci_dev_reset(struct pci_dev *pdev)
 	pci_irq_update(pdev);
 }
 
+void pci_dev_sleep(struct pci_dev *pdev, bool asleep)
+{
+	if (pdev->asleep == asleep)
+		return;
+	pdev->asleep = asleep;
+	pci_bars_update(pdev);
+}
+
+void pci_dev_flr(struct pci_dev *pdev)
+{
+	uint8_t *command = pdev->config + PCI_COMMAND;
+
+	put_le16(command, get_le16(command) & (PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
+	if (pdev->msix.cap)
+		put_le16(pdev->config + pdev->msix.cap + PCI_MSIX_FLAGS,
+			 (uint16_t)(pdev->msix.count - 1));
+	if (pdev->msi.cap)
+		pdev->config[pdev->msi.cap + PCI_MSI_FLAGS] &=
+			(uint8_t)~(PCI_MSI_FLAGS_ENABLE | PCI_MSI_FLAGS_QSIZE);
+	pci_messages_reset(pdev);
+	pci_irq_update(pdev);
+}
+
 uint8_t pci_cap_add(struct pci_dev *pdev, uint8_t id, uint8_t len)
 {
 	unsigned int at = pdev->cap_next, next = align_up(at + len, 4);

@@ -104,6 +104,7 @@ struct pci_dev {
 	struct irq_line intx; /* made by pci_intx_line() */
 	bool intx_emulated;
 	bool intx_level; /* emulated: what the device wants */
+	bool asleep; /* in a power state other than D0: no BAR decodes */
 	enum pci_irq_mode irq_mode;
 	bool bars_trapped; /* pci_bars_trap() */
 	struct pci_msi msi;
@@ -145,6 +146,14 @@ void pci_dev_unplug(struct pci_dev *pdev);
 /* Config space back to what it was when plugged, BARs to where pci_root_place() put them,
  * interrupts off. The first thing a PCI device's reset calls. Device lock. */
 void pci_dev_reset(struct pci_dev *pdev);
+
+/* The function left D0, or is back (PCI PM 1.2, 5.4: config space alone answers meanwhile). Device
+ * lock. */
+void pci_dev_sleep(struct pci_dev *pdev, bool asleep);
+/* What a function level reset does to the VMM's part of config space (PCIe 4.0, 6.6.2): messages
+ * and INTx back to what they are after a reset. BARs and decoding stay: those of a VF are the PF's
+ * affair, so drivers of VFs do not write them back. Device lock. */
+void pci_dev_flr(struct pci_dev *pdev);
 
 /* Describes a BAR before the device is plugged. @size is rounded up to a power of two (and to 16
  * for memory, 4 for I/O). A MEM64 takes two indices. */

@@ -70,6 +70,8 @@ static bool pci_bar_decode(const struct pci_dev *pdev, unsigned int bar, uint64_
 	uint64_t addr = get_le32(config), top = 1ull << 32;
 	uint16_t need = PCI_COMMAND_MEMORY;
 
+	if (pdev->asleep)
+		return false;
 	switch (b->kind) {
 	case PCI_BAR_NONE:
 		return false;

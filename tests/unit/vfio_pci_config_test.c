@@ -106,6 +106,10 @@ static void test_header(void **state)
 	assert_int_equal(own_read(dev, pdev, PCI_BASE_ADDRESS_0, 4), 0xffffc004);
 	own_write(dev, pdev, PCI_BASE_ADDRESS_0 + 4, 4, 0xffffffff);
 	assert_int_equal(own_read(dev, pdev, PCI_BASE_ADDRESS_0 + 4, 4), 0xffffffff);
+	own_write(dev, pdev, PCI_BIST, 1, 0x40);
+	assert_int_equal(own_read(dev, pdev, PCI_BIST, 1), 0);
+	own_write(dev, pdev, PCI_INTERRUPT_PIN, 1, 3);
+	assert_int_equal(own_read(dev, pdev, PCI_INTERRUPT_PIN, 1), 1);
 	/* Cache line size is plain hardware. */
 	assert_int_equal(hw_write(dev, pdev, PCI_CACHE_LINE_SIZE, 1, 16), 16);
 	assert_int_equal(hw_read(dev, pdev, PCI_CACHE_LINE_SIZE, 2), 16);
@@ -157,8 +161,7 @@ static void test_caps(void **state)
 	own_write(dev, pdev, 0x82, 2, PCI_MSIX_FLAGS_MASKALL);
 	assert_int_equal(own_read(dev, pdev, 0x84, 4), 0x2000);
 	assert_int_equal(own_read(dev, pdev, 0x88, 4), 0x2800);
-	/* Power states and function level reset are the kernel's. */
-	assert_int_equal(hw_write(dev, pdev, 0x44, 2, 3), 3);
+	/* Function level reset is the kernel's. */
 	assert_int_equal(hw_write(dev, pdev, 0xa8, 2, PCI_EXP_DEVCTL_BCR_FLR),
 			 PCI_EXP_DEVCTL_BCR_FLR);
 	/* On the root bus it is an integrated endpoint, and has no link. */
@@ -198,6 +201,71 @@ static void test_ecaps_vf(void **state)
 	assert_int_equal(own_read(dev, pdev, 0x100, 4), 0x00010001);
 	assert_int_equal(own_read(dev, pdev, 0x150, 4), 0);
 	assert_int_equal(own_read(dev, pdev, PCI_INTERRUPT_PIN, 1), 0);
+}
+
+/* What the guest cannot use, in front, between and behind what it can. */
+static void test_ecaps_hidden(void **state)
+{
+	static const struct {
+		uint16_t id, size; /* size: how far the guest must not see */
+	} hidden[] = {
+		{ PCI_EXT_CAP_ID_SRIOV, 0x40 },
+		{ PCI_EXT_CAP_ID_ARI, 8 },
+		{ PCI_EXT_CAP_ID_ATS, 8 },
+		{ PCI_EXT_CAP_ID_PRI, 16 },
+		{ PCI_EXT_CAP_ID_PASID, 8 },
+		{ PCI_EXT_CAP_ID_REBAR, 4 + 8 * 3 },
+		{ 0x24, 4 + 8 * 3 },
+		{ PCI_EXT_CAP_ID_L1SS, 16 },
+		{ PCI_EXT_CAP_ID_PTM, 12 },
+	};
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev;
+	unsigned int at;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(hidden); i++) {
+		memset(dev->config + 0x100, 0x61, 0x200);
+		put_le32(dev->config + 0x100, 0x14010000u | hidden[i].id);
+		put_le32(dev->config + 0x140, 0x18010003); /* serial number */
+		put_le32(dev->config + 0x180, 0x1c010000u | hidden[i].id);
+		put_le32(dev->config + 0x1c0, 0x20010018); /* latency tolerance */
+		put_le32(dev->config + 0x200, 0x00010000u | hidden[i].id);
+		pdev = fake_guest_add(g, NVME);
+		fake_vfio_forget();
+		assert_int_equal(own_read(dev, pdev, 0x100, 4), 0x14000000);
+		assert_int_equal(own_read(dev, pdev, 0x140, 4), 0x1c010003);
+		assert_int_equal(own_read(dev, pdev, 0x1c0, 4), 0x00010018);
+		for (at = 0; at < hidden[i].size; at++)
+			assert_int_equal(own_read(dev, pdev, 0x200 + at, 1), 0);
+		assert_int_equal(hw_read(dev, pdev, 0x200 + hidden[i].size, 1), 0x61);
+		own_write(dev, pdev, 0x184, 4, 0xffffffff);
+		assert_int_equal(own_read(dev, pdev, 0x184, 4), 0);
+		dev_remove(&pdev->dev);
+		loop_do_posted(g->vm->loop);
+		assert_int_equal(g->len, 0);
+	}
+}
+
+/* Enhanced allocation would tell the host's addresses; a vendor's own is the hardware's. */
+static void test_caps_odd(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev;
+
+	dev->config[0xa1] = 0xe0;
+	put_le32(dev->config + 0xe0, PCI_CAP_ID_EA | 0xf0 << 8 | 2 << 16);
+	put_le32(dev->config + 0xf0, PCI_CAP_ID_VNDR | 0x10 << 16 | 0x77u << 24);
+	pdev = fake_guest_add(g, NVME);
+	fake_vfio_forget();
+	assert_int_equal(own_read(dev, pdev, 0xa1, 1), 0xf0);
+	assert_int_equal(own_read(dev, pdev, 0xe0, 4), 0);
+	assert_int_equal(hw_read(dev, pdev, 0xf0, 4), PCI_CAP_ID_VNDR | 0x10 << 16 | 0x77 << 24);
+	assert_int_equal(hw_write(dev, pdev, 0xf4, 4, 0x12345678), 0x12345678);
+	/* Its header stays, with a write across its edge. */
+	assert_int_equal(hw_write(dev, pdev, 0xf0, 4, 0x1122ffff), 0x11220009);
 }
 
 /* What a broken list keeps: all up to where it goes wrong. */
@@ -344,8 +412,9 @@ static void test_refused(void **state)
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
 
 	dev->dead = true;
-	refused(g, -ENODEV, "0000:02:00.0: config space reads as all ones: the function does not "
-			    "answer; reset or power-cycle it");
+	refused(g, -ENODEV,
+		"0000:02:00.0: config space reads as all ones: the function does not "
+		"answer; reset or power-cycle it");
 	dev->dead = false;
 	dev->config[PCI_HEADER_TYPE] = 0x81;
 	refused(g, -EINVAL, "0000:02:00.0: this is a bridge");
@@ -408,8 +477,9 @@ static void test_reset(void **state)
 	fake_guest_add(g, NVME);
 	dev_reset_all(g->vm);
 	assert_int_equal(dev->resets, 1);
-	assert_true(fake_guest_logged(g, "0000:02:00.0: it has no reset of its own, and its bus has no reset "
-					 "either: not reset"));
+	assert_true(fake_guest_logged(
+		g, "0000:02:00.0: it has no reset of its own, and its bus has no reset "
+		   "either: not reset"));
 }
 
 int main(void)
@@ -419,6 +489,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_command, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ecaps_hidden, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_caps_odd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps_vf, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps_broken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps_full, setup, teardown),
