@@ -3,11 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
+#include "base/io.h"
 #include "base/util.h"
 
 #define DEVS "bus/pci/devices/"
@@ -17,6 +20,19 @@ bool func_exists(const struct host *host, const struct pci_addr *addr)
 	char a[PCI_ADDR_STRLEN];
 
 	return host_has(host, DEVS "%s", pci_addr_str(addr, a));
+}
+
+bool func_answers(const struct host *host, const struct pci_addr *addr)
+{
+	char a[PCI_ADDR_STRLEN], path[HOST_PATH_MAX];
+	uint8_t class[4] = { 0 }; /* a VF's IDs read as ones even when it is well */
+	CLEANUP_CLOSE int fd = -1;
+
+	if (host_path(path, host->sysfs_root, DEVS "%s/config", pci_addr_str(addr, a)))
+		return true;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 || io_pread_full(fd, class, sizeof(class), PCI_CLASS_REVISION) ||
+	       get_le32(class) != UINT32_MAX;
 }
 
 void func_driver(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX])

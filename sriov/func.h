@@ -53,7 +53,8 @@ struct group_member {
  *   eth0                    the function of a network interface
  *   PF/vfN                  the N-th VF (from 0) of a PF, given as address or interface
  *   PF/any                  any free VF of the PF: bound to vfio-pci or another VFIO driver, its
- *                           group viable, and its group's node not held by another process
+ *                           group viable, its group's node not held by another process, and not
+ *                           in quarantine
  * A VF counts as held when opening its /dev/vfio node answers EBUSY: the kernel lets a group be
  * open once only (vfio_group_fops_open()), also while a device of it is open through iommufd. The
  * node is closed again at once, so between this call and the caller's own open another process
@@ -66,12 +67,25 @@ struct group_member {
 int func_resolve(const struct host *host, const char *name, struct pci_addr *ret_addr,
 		 struct err *err);
 
+/* func_resolve() for one that has functions already, perhaps planned and not opened yet: PF/any
+ * passes over those. @taken may be NULL. */
+struct func_taken {
+	bool (*is)(const void *opaque, const struct pci_addr *addr);
+	const void *opaque;
+};
+
+int func_resolve_free(const struct host *host, const char *name, const struct func_taken *taken,
+		      struct pci_addr *ret_addr, struct err *err);
+
 /* Reads all that func_info holds. Returns 0, -ENODEV when there is no such function, or -errno. */
 int func_read(const struct host *host, const struct pci_addr *addr, struct func_info *ret,
 	      struct err *err);
 
 /* True when there is such a function. */
 bool func_exists(const struct host *host, const struct pci_addr *addr);
+
+/* False when the function's config space reads as all ones: it is dead, or gone. */
+bool func_answers(const struct host *host, const struct pci_addr *addr);
 
 /* The driver's name in @buf, "" when none is bound. */
 void func_driver(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX]);

@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "func.h"
 #include "base/util.h"
+#include "func.h"
+#include "quarantine.h"
 
 /* What keeps the VFs of a PF from being free, counted by reason. */
 struct tally {
@@ -106,7 +107,9 @@ static bool vf_is_free(const struct host *host, const struct pci_addr *vf, struc
 
 	func_driver(host, vf, driver);
 	group = func_group(host, vf);
-	if (!*driver)
+	if (quarantine_has(host, vf, NULL))
+		tally_add(t, "in quarantine", "");
+	else if (!*driver)
 		tally_add(t, "without a driver", "");
 	else if (!func_driver_is_vfio(driver))
 		tally_add(t, "bound to ", driver);
@@ -147,7 +150,7 @@ static int no_free_vf(const char *pf, const struct tally *t, struct err *err)
 }
 
 static int resolve_any(const struct host *host, const struct pci_addr *pf,
-		       struct pci_addr *ret_addr, struct err *err)
+		       const struct func_taken *taken, struct pci_addr *ret_addr, struct err *err)
 {
 	struct tally tally = { .total = 0 };
 	char a[PCI_ADDR_STRLEN];
@@ -160,6 +163,8 @@ static int resolve_any(const struct host *host, const struct pci_addr *pf,
 	for (i = 0; i < count && i <= UINT16_MAX; i++) {
 		if (func_vf_addr(host, pf, (unsigned int)i, ret_addr))
 			tally_add(&tally, "not there yet", "");
+		else if (taken && taken->is(taken->opaque, ret_addr))
+			tally_add(&tally, "in this guest already", "");
 		else if (vf_is_free(host, ret_addr, &tally))
 			return 0;
 	}
@@ -191,8 +196,8 @@ static bool is_index(const char *text)
 	return n && n <= 5 && !text[n];
 }
 
-int func_resolve(const struct host *host, const char *name, struct pci_addr *ret_addr,
-		 struct err *err)
+int func_resolve_free(const struct host *host, const char *name, const struct func_taken *taken,
+		      struct pci_addr *ret_addr, struct err *err)
 {
 	const char *slash = strchr(name, '/');
 	struct pci_addr pf, found;
@@ -208,9 +213,15 @@ int func_resolve(const struct host *host, const char *name, struct pci_addr *ret
 	else
 		ret = resolve_plain(host, name, (size_t)(slash - name), &pf, err);
 	if (!ret && slash)
-		ret = !strcmp(slash, "/any") ? resolve_any(host, &pf, &found, err) :
+		ret = !strcmp(slash, "/any") ? resolve_any(host, &pf, taken, &found, err) :
 					       resolve_index(host, &pf, slash + 3, &found, err);
 	if (!ret)
 		*ret_addr = found;
 	return ret;
+}
+
+int func_resolve(const struct host *host, const char *name, struct pci_addr *ret_addr,
+		 struct err *err)
+{
+	return func_resolve_free(host, name, NULL, ret_addr, err);
 }

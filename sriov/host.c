@@ -94,9 +94,13 @@ static int set_run_root(struct host *host, bool relocated)
 
 	if (relocated) {
 		ret = set_root(host->run_root, host->sysfs_root, "/../run");
-		if (!ret && !access(host->run_root, F_OK))
-			return set_root(host->run_root, host->sysfs_root, "/../run/vfctl");
+		if (!ret && !access(host->run_root, F_OK)) {
+			ret = set_root(host->run_root, host->sysfs_root, "/../run/vfctl");
+			return ret ? ret : set_root(host->state_root, host->sysfs_root,
+						    "/../run/viaduct");
+		}
 	}
+	set_root(host->state_root, "/run/viaduct", "");
 	host->run_root[0] = '\0';
 	if (geteuid() == 0)
 		return set_root(host->run_root, "/run/vfctl", "");

@@ -37,6 +37,7 @@ struct host {
 	char proc_root[HOST_ROOT_MAX];	/* "/proc" */
 	char dev_root[HOST_ROOT_MAX];	/* "/dev" */
 	char run_root[HOST_ROOT_MAX];	/* where the locks are; "" until one can be named */
+	char state_root[HOST_ROOT_MAX]; /* "/run/viaduct": what outlives a program, not a restart */
 	const struct host_ops *ops;
 	void *opaque;			/* the ops' own */
 	unsigned long writes;		/* sysfs writes tried so far */
@@ -53,7 +54,7 @@ struct host {
 
 /*
  * @sysfs_root is NULL for the running host: /sys, /proc, /dev, locks in /run/vfctl, or for a user
- * other than root in $XDG_RUNTIME_DIR/vfctl. With another root DIR, the directories proc, dev and
+ * other than root in $XDG_RUNTIME_DIR/vfctl, state in /run/viaduct. With another root DIR, the directories proc, dev and
  * run beside it (DIR/../proc ...) are used where they exist, as in a host's tree mounted as a
  * whole, and the running host's own where not. Allocates nothing; there is no host_done().
  * Returns 0 or -ENAMETOOLONG.

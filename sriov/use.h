@@ -43,4 +43,8 @@ int use_check(const struct host *host, struct use_scan *scan, const struct pci_a
 int use_check_vfs(const struct host *host, struct use_scan *scan, const struct pci_addr *pf,
 		  struct use_evidence *ret, struct err *err);
 
+/* The process that has /dev/@node open, with its name in @comm, or 0 when none can be seen: only
+ * root sees those of other users. */
+pid_t use_node_holder(const struct host *host, const char *node, char comm[HOST_NAME_MAX]);
+
 #endif

@@ -300,3 +300,19 @@ int use_scan_mounts(struct use_scan *scan, struct err *err)
 	scan->mounts_read = true;
 	return 0;
 }
+
+pid_t use_node_holder(const struct host *host, const char *node, char comm[HOST_NAME_MAX])
+{
+	struct use_scan *scan = use_scan_new(host);
+	char path[HOST_PATH_MAX];
+	pid_t pid = 0;
+
+	comm[0] = '\0';
+	if (scan && !use_scan_opens(scan, NULL))
+		pid = use_scan_opener(scan, node);
+	use_scan_free(scan);
+	if (pid && !host_path(path, host->proc_root, "%d/comm", (int)pid) &&
+	    io_read_text(path, comm, HOST_NAME_MAX) < 0)
+		comm[0] = '\0';
+	return pid;
+}

@@ -42,6 +42,10 @@ static const struct vfctl_command commands[] = {
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
 	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 1, -1 },
+	{ "clear", vfctl_clear, "clear FUNCTION... [--force] [--json]",
+	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
+	  "reset and hands it to no guest. Refused while it still does not answer.\n",
+	  OPT_JSON | OPT_FORCE, 1, -1 },
 };
 
 static const struct {
@@ -49,7 +53,7 @@ static const struct {
 	const char *text;
 } option_help[] = {
 	{ OPT_DRIVER, "  --driver NAME     bind each VF to this driver\n" },
-	{ OPT_FORCE, "  --force           even if it is in use\n" },
+	{ OPT_FORCE, "  --force           even if it is in use, or dead\n" },
 	{ OPT_JSON, "  --json            report as JSON\n" },
 	{ OPT_VERBOSE, "  --verbose         print each write to sysfs on stderr\n" },
 };

@@ -8,6 +8,7 @@
 
 #include "sriov/func.h"
 #include "sriov/inventory.h"
+#include "sriov/quarantine.h"
 #include "sriov/use.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
@@ -26,6 +27,8 @@ struct shown {
 	int use;	      /* as use_check() says */
 	struct use_evidence evidence;
 	struct err use_err;
+	bool sick;	      /* in quarantine, for this reason: */
+	char sick_why[QUARANTINE_REASON_MAX];
 };
 
 static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
@@ -44,6 +47,7 @@ static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 	if (info->group >= 0 && group_members(&v->host, info->group, &s->members,
 					      &s->member_count, NULL))
 		s->member_count = 0;
+	s->sick = quarantine_has(&v->host, &info->addr, s->sick_why);
 	s->use = use_check(&v->host, NULL, &info->addr, &s->evidence, &s->use_err);
 }
 
@@ -126,6 +130,9 @@ static void show_text(struct vfctl *v, const struct shown *s)
 	printf("  in use:        %s\n", !s->use ? "no proof of it" :
 					s->use == -EBUSY ? s->use_err.msg + strlen(a) + 2 :
 							   s->use_err.msg);
+	if (s->sick)
+		printf("  in quarantine: %s; when it is well again, run: vfctl clear %s\n",
+		       s->sick_why, a);
 }
 
 static struct json_object *json_caps(const struct shown *s)
@@ -243,6 +250,7 @@ static void show_json(struct vfctl *v, const struct shown *s)
 	json_sriov(v, o, info);
 	json_add(o, "capabilities", json_caps(s));
 	json_add(o, "use", json_use(s));
+	json_add_str_or_null(o, "quarantine", s->sick ? s->sick_why : "");
 	json_print(o);
 }
 

@@ -12,7 +12,6 @@
 #include "base/util.h"
 #include "memlock.h"
 #include "sriov/use.h"
-#include "sriov/use_scan.h"
 #include "vmm/kvm_sys.h"
 #include "vmm/vm.h"
 
@@ -113,20 +112,12 @@ void iommu_kvm_del(struct iommu *iommu, int fd)
 /* " (pid 123 viaduct)", or "" when the holder cannot be seen. */
 static void node_holder(const struct host *host, const char *node, char *buf, size_t size)
 {
-	struct use_scan *scan = use_scan_new(host);
-	char path[HOST_PATH_MAX], comm[HOST_NAME_MAX] = "";
-	pid_t pid = 0;
+	char comm[HOST_NAME_MAX];
+	pid_t pid = use_node_holder(host, node, comm);
 
 	buf[0] = '\0';
-	if (scan && !use_scan_opens(scan, NULL))
-		pid = use_scan_opener(scan, node);
-	use_scan_free(scan);
-	if (!pid)
-		return;
-	if (!host_path(path, host->proc_root, "%d/comm", (int)pid) &&
-	    io_read_text(path, comm, sizeof(comm)) < 0)
-		comm[0] = '\0';
-	snprintf(buf, size, " (pid %d%s%s)", (int)pid, *comm ? " " : "", comm);
+	if (pid)
+		snprintf(buf, size, " (pid %d%s%s)", (int)pid, *comm ? " " : "", comm);
 }
 
 int iommu_open_error(const struct iommu_dev *dev, int code, const char *node, struct err *err)

@@ -112,11 +112,13 @@ int vfio_pci_config_init(struct vfio_pci *vp, struct err *err)
 	id = get_le32(vp->hw + PCI_VENDOR_ID);
 	if (get_le32(vp->hw + PCI_CLASS_REVISION) == UINT32_MAX)
 		id = UINT32_MAX; /* the kernel answers for the IDs itself */
-	if ((id & 0xffff) == 0xffff || !id)
-		return err_set(err, -ENODEV,
-			       "config space reads as all %s: the function does not answer; reset "
-			       "or power-cycle it",
-			       id ? "ones" : "zeros");
+	if ((id & 0xffff) == 0xffff || !id) {
+		err_set(err, -ENODEV,
+			"config space reads as all %s: the function does not answer; reset or "
+			"power-cycle it", id ? "ones" : "zeros");
+		vfio_pci_quarantine(vp, err);
+		return -ENODEV;
+	}
 	if (vp->hw[PCI_HEADER_TYPE] & 0x7f)
 		return err_set(err, -EINVAL, "this is a bridge, which no guest can be given");
 	header_init(vp);

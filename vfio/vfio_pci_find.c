@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "sriov/func.h"
+#include "sriov/quarantine.h"
 #include "vfio_pci.h"
 #include "vfio_pci_priv.h"
 #include "vfio_sys.h"
@@ -31,50 +32,26 @@ static const struct dev *holder_of(const struct vfio_pci *vp, const struct pci_a
 	return NULL;
 }
 
-static bool vf_usable(const struct vfio_pci *vp, const struct pci_addr *addr)
+static bool is_taken(const void *opaque, const struct pci_addr *addr)
 {
-	char driver[HOST_NAME_MAX];
-
-	func_driver(&vp->host, addr, driver);
-	return !holder_of(vp, addr) && func_driver_is_vfio(driver) &&
-	       !func_group_check(&vp->host, addr, NULL);
-}
-
-/* PF/any found a VF that this guest's plan has given out before: the next one that is free. */
-static int find_other_vf(struct vfio_pci *vp, struct err *err)
-{
-	int len = (int)(strlen(vp->host_name) - strlen("/any"));
-	char name[HOST_NAME_MAX];
-	unsigned int i;
-
-	for (i = 0; i <= UINT16_MAX; i++) {
-		snprintf(name, sizeof(name), "%.*s/vf%u", len, vp->host_name, i);
-		if (func_resolve(&vp->host, name, &vp->idev.addr, NULL))
-			break;
-		if (vf_usable(vp, &vp->idev.addr))
-			return 0;
-	}
-	return err_set(err, -ENODEV, "no free VF of %.*s: this guest has all that were", len,
-		       vp->host_name);
+	return holder_of(opaque, addr) != NULL;
 }
 
 static int find_addr(struct vfio_pci *vp, struct err *err)
 {
-	const char *slash = strchr(vp->host_name, '/');
+	const struct func_taken taken = { .is = is_taken, .opaque = vp };
 	const struct dev *holder;
 	int ret;
 
-	ret = func_resolve(&vp->host, vp->host_name, &vp->idev.addr, err);
+	ret = func_resolve_free(&vp->host, vp->host_name, &taken, &vp->idev.addr, err);
 	if (ret)
 		return ret;
 	holder = holder_of(vp, &vp->idev.addr);
-	if (holder && slash && !strcmp(slash, "/any"))
-		return find_other_vf(vp, err);
 	pci_addr_str(&vp->idev.addr, vp->idev.name);
 	if (holder)
 		return err_set(err, -EEXIST, "%s: this guest has it already, as %s", vp->idev.name,
 			       holder->id);
-	return 0;
+	return quarantine_check(&vp->host, &vp->idev.addr, err);
 }
 
 static int find_check(struct vfio_pci *vp, struct err *err)

@@ -154,11 +154,15 @@ void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
  * it is this guest's. Waits up to a second for it to answer. Its interrupts are off and it is no bus
  * master; config space is afterwards as before, for the kernel restores it. Loop thread, device
  * lock. Returns 0; -EOPNOTSUPP when there is no reset that this guest may do, the function being
- * as it was; another errno when the reset failed or nobody answers. Messages begin with the
- * function's address.
+ * as  * as it was; another errno when the reset failed or nobody answers: then the function is put into
+ * quarantine, so that nobody is given it before `vfctl clear`. Messages begin with the function's
+ * address.
  */
 int vfio_pci_reset(struct vfio_pci *vp, struct err *err);
 /* The same for a guest's reboot; what goes wrong goes to the log. */
 void vfio_pci_reset_reboot(struct vfio_pci *vp);
+/* Puts the function into quarantine for the reason that @err has, and says so there; where that
+ * cannot be done the log says why. */
+void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "sriov/func.h"
+#include "sriov/quarantine.h"
 #include "vfio_pci.h"
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
@@ -141,29 +142,49 @@ static int reset_bus(struct vfio_pci *vp, struct err *err)
 	return ret;
 }
 
-int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
+void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err)
+{
+	struct err local = {0};
+
+	if (quarantine_add(&vp->host, &vp->idev.addr, err->msg, &local))
+		log_line(vp->pdev.dev.vm->log, LOG_WARN, "%s: %s", vp->pdev.dev.id, local.msg);
+	else
+		err_append(err, "; it is in quarantine until: vfctl clear %s", vp->idev.name);
+}
+
+/* As vfio_pci_reset(), the message without the address. */
+static int reset_any(struct vfio_pci *vp, struct err *err)
 {
 	struct err local = {0};
 	int own, ret;
 
-	vfio_pci_power_on(vp);
 	own = ret = reset_function(vp);
 	if (own)
 		ret = reset_bus(vp, &local);
-	if (ret == -EOPNOTSUPP && own != -EOPNOTSUPP)
-		ret = own;
 	if (!ret && !wait_answer(vp))
 		return err_set(err, -EIO,
-			       "%s: answers nothing but ones after a reset %s; power-cycle "
-			       "the card",
-			       vp->idev.name, own ? "of its bus" : "of its own");
+			       "answers nothing but ones after a reset %s; power-cycle the "
+			       "card",
+			       own ? "of its bus" : "of its own");
 	if (!ret)
 		return 0;
 	if (own == -EOPNOTSUPP)
-		return err_set(err, ret, "%s: it has no reset of its own, and %s", vp->idev.name,
-			       local.msg);
-	return err_set(err, ret, "%s: its reset failed (%s), and %s", vp->idev.name, strerror(-own),
-		       local.msg);
+		return err_set(err, ret, "it has no reset of its own, and %s", local.msg);
+	return err_set(err, own, "its reset failed (%s), and %s", strerror(-own), local.msg);
+}
+
+int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
+{
+	struct err local = {0};
+	int ret;
+
+	vfio_pci_power_on(vp);
+	ret = reset_any(vp, &local);
+	if (!ret)
+		return 0;
+	if (ret != -EOPNOTSUPP)
+		vfio_pci_quarantine(vp, &local);
+	return err_set(err, ret, "%s: %s", vp->idev.name, local.msg);
 }
 
 void vfio_pci_reset_reboot(struct vfio_pci *vp)

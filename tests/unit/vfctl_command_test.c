@@ -438,9 +438,61 @@ static void test_many(void **state)
 	fake_free(f);
 }
 
+static void test_quarantine(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *o, *list;
+	struct run r;
+
+	fake_text(f, "run/viaduct/quarantine/0000:06:01.0", "it died of a reset\n");
+	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/config",
+		  "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+	RUN(f, &r, "list");
+	assert_non_null(strstr(r.out, "0000:06:01.0 8086:100e e1000"));
+	assert_non_null(strstr(r.out, "eth1     (in quarantine) "));
+	assert_null(strstr(strstr(r.out, "(in quarantine)") + 1, "(in quarantine)"));
+	run_done(&r);
+	RUN(f, &r, "list", "--json");
+	o = json_tokener_parse(r.out);
+	assert_false(json_object_get_boolean(member(json_object_array_get_idx(o, 3), "quarantine")));
+	assert_true(json_object_get_boolean(member(json_object_array_get_idx(o, 4), "quarantine")));
+	json_object_put(o);
+	run_done(&r);
+	RUN(f, &r, "show", "0000:06:01.0");
+	assert_non_null(strstr(r.out, "  in quarantine: it died of a reset; when it is well again, "
+				      "run: vfctl clear 0000:06:01.0\n"));
+	run_done(&r);
+	RUN(f, &r, "show", "0000:06:01.0", "--json");
+	o = json_tokener_parse(r.out);
+	assert_string_equal(text_of(o, "quarantine"), "it died of a reset");
+	json_object_put(o);
+	run_done(&r);
+
+	EXPECT_ERROR(f, 1, "0000:06:01.0: it still answers nothing but ones", "clear", "06:01.0");
+	RUN(f, &r, "clear", "--force", "06:01.0", "eth2");
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.out, "0000:06:01.0: out of quarantine, where it was because: it died "
+				   "of a reset\n0000:06:02.0: not in quarantine\n");
+	run_done(&r);
+	RUN(f, &r, "show", "0000:06:01.0");
+	assert_null(strstr(r.out, "quarantine"));
+	run_done(&r);
+	/* Of a card that is gone. */
+	fake_text(f, "run/viaduct/quarantine/0000:77:00.0", "");
+	RUN(f, &r, "clear", "77:00.0", "--json");
+	list = json_tokener_parse(r.out);
+	o = json_object_array_get_idx(list, 0);
+	assert_true(json_object_get_boolean(member(o, "cleared")));
+	assert_string_equal(text_of(o, "reason"), "no reason is written down");
+	json_object_put(list);
+	run_done(&r);
+	EXPECT_ERROR(f, 1, "nosuch: no such PCI address or network interface", "clear", "nosuch");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_quarantine, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_show, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),

@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "fake_guest.h"
+#include "sriov/quarantine.h"
 #include "vfio/vfio_pci_priv.h"
 
 static int setup(void **state)
@@ -150,6 +151,8 @@ static void test_alive(void **state)
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
 	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	struct err err = {0};
+	struct pci_addr addr;
 
 	/* It takes its time, and comes back. */
 	dev->wake_after = 5;
@@ -157,14 +160,49 @@ static void test_alive(void **state)
 	assert_false(dev->dead);
 	dev->dies = true;
 	fails(pdev, -EIO, NVME ": answers nothing but ones after a reset of its own");
+	/* From here on nobody is given it, until it is well again. */
+	fails(pdev, -EIO, "in quarantine until: vfctl clear " NVME);
+	assert_int_equal(fake_guest_try(g, NVME, &err), -EEXIST);
+	fake_guest_vm_free(g);
+	fake_guest_vm_new(g, 64 * MIB, false);
+	dev->dead = dev->dies = false;
+	assert_int_equal(fake_guest_try(g, NVME, &err), -ENODEV);
+	assert_non_null(strstr(err.msg, NVME
+			       ": in quarantine: answers nothing but ones after a "
+			       "reset of its own; power-cycle the card; when it is well again, "
+			       "run: vfctl clear " NVME));
+	assert_int_equal(pci_addr_parse(NVME, &addr), 0);
+	assert_int_equal(quarantine_clear(&g->host->host, &addr, &err), 0);
+	pdev = fake_guest_add(g, NVME);
 	dev->flags = VFIO_DEVICE_FLAGS_PCI;
-	dev->bus_reset = true;
-	dev->dead = false;
+	dev->bus_reset = dev->dies = true;
 	fails(pdev, -EIO, "answers nothing but ones after a reset of its bus");
 	/* The guest starts again without it. */
 	g->vm->resets++;
 	dev_reset_all(g->vm);
 	assert_true(fake_guest_logged(g, "answers nothing but ones"));
+}
+
+/* One that is dead when it is opened is given to nobody after that; a log line says so where it
+ * cannot be written down. */
+static void test_dead_at_once(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct err err = {0};
+
+	dev->dead = true;
+	fake_text(g->host, "run/viaduct", "a file");
+	assert_int_equal(fake_guest_try(g, NVME, &err), -ENODEV);
+	assert_non_null(strstr(err.msg, "config space reads as all ones"));
+	assert_null(strstr(err.msg, "quarantine"));
+	assert_true(fake_guest_logged(g, NVME ": not put into quarantine"));
+	fake_remove(g->host, "run/viaduct");
+	assert_int_equal(fake_guest_try(g, NVME, &err), -ENODEV);
+	assert_non_null(strstr(err.msg, "it is in quarantine until: vfctl clear " NVME));
+	assert_int_equal(fake_guest_try(g, NVME, &err), -ENODEV);
+	assert_non_null(strstr(err.msg, NVME ": in quarantine: config space reads as all ones"));
+	assert_int_equal(dev->opens, 2);
 }
 
 int main(void)
@@ -174,6 +212,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bus, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alive, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dead_at_once, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
