@@ -9,6 +9,7 @@
 #include "vmm/vm.h"
 
 #define EXIT_USAGE 2
+#define EXIT_DEVICE 3 /* hardware failed, and its policy was to end the guest (on-error=stop) */
 
 struct run_options {
 	struct vm_config config;

@@ -119,5 +119,5 @@ int viaduct_run(const struct run_options *opts)
 	chardev_free(r.serial);
 	if (ret)
 		fprintf(stderr, "viaduct: %s\n", err.msg);
-	return ret ? EXIT_FAILURE : 0;
+	return ret == VM_END_DEVICE ? EXIT_DEVICE : ret ? EXIT_FAILURE : 0;
 }

@@ -31,7 +31,9 @@ static int vfio_pci_probe(struct dev *dev, struct err *err)
 	int ret;
 
 	vp->idev.fd = -1;
-	ret = vfio_pci_find(vp, err);
+	ret = vfio_pci_event_options(vp, err);
+	if (!ret)
+		ret = vfio_pci_find(vp, err);
 	if (!ret)
 		ret = vfio_pci_find_nodes(vp, err);
 	if (!ret)
@@ -74,7 +76,9 @@ static int vfio_pci_realize(struct dev *dev, struct err *err)
 	int ret;
 
 	vp->idev.fd = -1;
-	ret = vfio_pci_find(vp, err);
+	ret = vfio_pci_event_options(vp, err);
+	if (!ret)
+		ret = vfio_pci_find(vp, err);
 	if (!ret)
 		ret = iommu_attach(dev->vm, &iommu_type1, &vp->idev, err);
 	if (ret)
@@ -82,6 +86,8 @@ static int vfio_pci_realize(struct dev *dev, struct err *err)
 	ret = vfio_pci_setup(vp, err);
 	if (!ret)
 		ret = pci_dev_plug(&vp->pdev, err);
+	if (!ret)
+		ret = vfio_pci_events_on(vp, err);
 	if (ret)
 		err_prefix(err, "%s", vp->idev.name);
 	return ret;
@@ -92,6 +98,7 @@ static void vfio_pci_quiesce(struct dev *dev)
 	struct vfio_pci *vp = from_dev(dev);
 
 	vp->irq.hold = true;
+	vfio_pci_events_off(vp);
 	vfio_pci_irq_off(vp);
 	vfio_pci_command_quiet(vp);
 }
@@ -101,6 +108,7 @@ static void vfio_pci_destroy(struct dev *dev)
 	struct vfio_pci *vp = from_dev(dev);
 
 	vp->irq.hold = true;
+	vfio_pci_events_off(vp);
 	vfio_pci_irq_off(vp);
 	pci_dev_unplug(&vp->pdev);
 	vfio_pci_bars_done(vp);
@@ -118,8 +126,10 @@ static void vfio_pci_reboot(struct dev *dev)
 	vfio_pci_command_quiet(vp);
 	pci_dev_reset(&vp->pdev);
 	vfio_pci_reset_reboot(vp);
+	vp->event.resetting = false;
 	vp->irq.hold = false;
 	vfio_pci_irq_apply(vp);
+	vfio_pci_bars_back(vp);
 }
 
 static void vfio_pci_describe(struct dev *dev, char *buf, size_t size)
@@ -134,6 +144,7 @@ static const struct pci_ops vfio_pci_ops = {
 	.config_written = vfio_pci_config_written,
 	.irq_mode = vfio_pci_irq_mode,
 	.vector_use = vfio_pci_vector_use,
+	.bars_lost = vfio_pci_bars_lost,
 };
 
 static const struct opt_field vfio_pci_options[] = {
@@ -150,6 +161,17 @@ static const struct opt_field vfio_pci_options[] = {
 	  .type = OPT_NOT,
 	  .offset = offsetof(struct vfio_pci, rom.off),
 	  .help = "off: the guest sees no expansion ROM (on)" },
+	{ .name = "on-error",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, event.on_error),
+	  .help = "when the host reports a PCI Express error: stop (the guest; default), reset or "
+		  "unplug (the function)" },
+	{ .name = "unplug-timeout",
+	  .type = OPT_U32,
+	  .offset = offsetof(struct vfio_pci, event.unplug_timeout),
+	  .min = 1,
+	  .max = 3600,
+	  .help = "seconds that the guest has to let go of it when the host wants it (default 8)" },
 	OPT_END,
 };
 

@@ -367,3 +367,15 @@ void vfio_pci_caps_init(struct vfio_pci *vp)
 	if (vp->pdev.config_size == PCIE_CONFIG_SIZE)
 		ecaps_link(vp);
 }
+
+unsigned int vfio_pci_ecap_find(const struct vfio_pci *vp, uint16_t id)
+{
+	uint16_t at[ECAPS_MAX];
+	unsigned int i, n = vp->pdev.config_size == PCIE_CONFIG_SIZE ? ecaps_walk(vp, at) : 0;
+
+	for (i = 0; i < n; i++) {
+		if (PCI_EXT_CAP_ID(get_le32(vp->hw + at[i])) == id)
+			return at[i];
+	}
+	return 0;
+}

@@ -149,6 +149,15 @@ int vfio_pci_command_quiet(struct vfio_pci *vp)
 	return vfio_region_write(&vp->vdev, &vp->config_region, PCI_COMMAND, 2, command);
 }
 
+int vfio_pci_command_restore(struct vfio_pci *vp)
+{
+	unsigned int decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+	uint16_t guest = get_le16(vp->pdev.config + PCI_COMMAND);
+
+	return vfio_region_write(&vp->vdev, &vp->config_region, PCI_COMMAND, 2,
+				 (guest & ~decode) | command_force(vp));
+}
+
 bool vfio_pci_answers(struct vfio_pci *vp)
 {
 	uint64_t class;
@@ -213,4 +222,5 @@ void vfio_pci_config_written(struct pci_dev *pdev, unsigned int offset, unsigned
 	if (ret)
 		config_failed(vp, "write", offset, ret);
 	vfio_pci_power_after(vp, effect);
+	vfio_pci_bars_back(vp);
 }

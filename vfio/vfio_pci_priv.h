@@ -50,6 +50,18 @@ struct vfio_pci_rom {
 	bool tried;    /* the function's own was read, well or not */
 };
 
+/* What the host has to say of the function. */
+struct vfio_pci_event {
+	char *on_error;		 /* option on-error= */
+	uint32_t unplug_timeout; /* option unplug-timeout=, s; 0: the default */
+	unsigned int policy;	 /* on_error, decoded */
+	int err_fd, req_fd;	 /* eventfds, -1: none */
+	struct loop_watch *err_watch, *req_watch;
+	struct loop_timer *retry; /* of a reset that the host's own recovery keeps waiting */
+	unsigned int tries;
+	bool resetting, leaving;
+};
+
 struct vfio_pci {
 	struct pci_dev pdev;
 	char *host_name; /* option host= */
@@ -70,6 +82,7 @@ struct vfio_pci {
 	struct vfio_pci_irq irq;
 	struct vfio_pci_rom rom;
 	uint64_t reset_round; /* vm->resets when a bus reset last reset it along with others */
+	struct vfio_pci_event event;
 };
 
 static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
@@ -93,6 +106,9 @@ int vfio_pci_config_init(struct vfio_pci *vp, struct err *err);
 /* Writes COMMAND so that memory and I/O decode as the BARs want, and nothing else is on: no bus
  * master, so no DMA and no message. */
 int vfio_pci_command_quiet(struct vfio_pci *vp);
+/* Writes COMMAND as the guest had it, with the decode bits as above. The kernel restores the BARs
+ * of a function that was reset behind its back at this write. 0 or -errno. */
+int vfio_pci_command_restore(struct vfio_pci *vp);
 /* True when the function answers config reads: asked of the class code, for the kernel answers for
  * the IDs itself (drivers/vfio/pci/vfio_pci_config.c). */
 bool vfio_pci_answers(struct vfio_pci *vp);
@@ -117,6 +133,8 @@ void vfio_pci_power_after(struct vfio_pci *vp, enum vfio_pci_effect effect);
 void vfio_pci_caps_msix(struct vfio_pci *vp);
 /* Makes the lists as the guest sees them; BARs and interrupts are known. */
 void vfio_pci_caps_init(struct vfio_pci *vp);
+/* Where the hardware's extended capability @id is, 0: nowhere. */
+unsigned int vfio_pci_ecap_find(const struct vfio_pci *vp, uint16_t id);
 
 /* --- vfio_pci_bar.c --- */
 
@@ -164,5 +182,23 @@ void vfio_pci_reset_reboot(struct vfio_pci *vp);
 /* Puts the function into quarantine for the reason that @err has, and says so there; where that
  * cannot be done the log says why. */
 void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err);
+
+/* --- vfio_pci_event.c: errors and requests of the host --- */
+
+/* Checks the options; first step of probe and realize. -EINVAL. */
+int vfio_pci_event_options(struct vfio_pci *vp, struct err *err);
+/* After the function was plugged. */
+int vfio_pci_events_on(struct vfio_pci *vp, struct err *err);
+/* Half-built is fine, and so is twice. Loop thread. */
+void vfio_pci_events_off(struct vfio_pci *vp);
+/* Would touching a mapped BAR fail? pci_ops.bars_lost. */
+bool vfio_pci_bars_lost(struct pci_dev *pdev);
+/* Maps BARs again that KVM could not reach, if they can be reached by now. */
+void vfio_pci_bars_back(struct vfio_pci *vp);
+
+/* --- vfio_pci_aer.c --- */
+
+/* Logs what the function recorded of PCI Express errors. */
+void vfio_pci_aer_log(struct vfio_pci *vp);
 
 #endif

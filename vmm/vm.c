@@ -274,8 +274,8 @@ void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
 	news = request > vm->request && vm->request <= VM_RESET;
 	if (news) {
 		vm->request = request;
-		if (request == VM_CRASH)
-			err_set(&vm->end, -EIO, "%s", why);
+		if (request == VM_CRASH || request == VM_DEVICE_ERROR)
+			err_set(&vm->end, request == VM_CRASH ? -EIO : VM_END_DEVICE, "%s", why);
 	}
 	pthread_mutex_unlock(&vm->request_lock);
 	if (!news)

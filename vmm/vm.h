@@ -9,6 +9,7 @@
 #ifndef VIADUCT_VMM_VM_H
 #define VIADUCT_VMM_VM_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -39,7 +40,15 @@ struct vm_config {
 
 /* In order of rank. A triple fault restarts the guest as hardware does, and becomes a crash when it
  * happens three times within 10 s. */
-enum vm_request { VM_NOTHING, VM_RESET, VM_POWEROFF, VM_QUIT, VM_CRASH, VM_TRIPLE_FAULT };
+enum vm_request {
+	VM_NOTHING,
+	VM_RESET,
+	VM_POWEROFF,
+	VM_QUIT,
+	VM_CRASH,
+	VM_DEVICE_ERROR, /* hardware failed, and the guest must not go on with its data */
+	VM_TRIPLE_FAULT,
+};
 
 struct vm {
 	struct vm_config config;
@@ -94,10 +103,12 @@ void vm_free(struct vm *vm);
 /* After the devices are there: places BARs, loads kernel and ACPI tables, makes vCPUs. */
 int vm_prepare(struct vm *vm, struct err *err);
 /* vm_prepare() must have been called. Runs the guest until it powers off, ends or crashes. Returns
- * 0, or a negative errno with the reason. Call once. */
+ * 0, or a negative errno with the reason: VM_END_DEVICE after VM_DEVICE_ERROR. Call once. */
+#define VM_END_DEVICE (-EREMOTEIO)
 int vm_run(struct vm *vm, struct err *err);
 
-/* Any thread, any lock held. The first of POWEROFF, QUIT and CRASH wins; @fmt says why for CRASH. */
+/* Any thread, any lock held. The first of POWEROFF, QUIT, CRASH and DEVICE_ERROR wins; @fmt says
+ * why for the last two. */
 void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -194,6 +194,7 @@ void vfio_sys_close(int fd)
 		/* Whoever forgot to switch interrupts off finds them off all the same. */
 		file->dev->open = false;
 		file->dev->mode = -1;
+		file->dev->err = file->dev->req = -1;
 		file->dev->allocated = 0;
 	}
 	if (file->kind == FAKE_GROUP)

@@ -52,6 +52,7 @@ struct fake_vdev {
 	} irqs[VFIO_PCI_NUM_IRQS];
 	uint32_t flags;
 	bool dead; /* reads give ones, writes go nowhere */
+	unsigned int busy; /* so many resets from now on answer EAGAIN */
 	bool dies; /* a reset makes it dead for good */
 	unsigned int wake_after; /* a reset makes it dead for so many reads */
 	bool bus_reset; /* its bus has a reset, which reaches all functions with that bus number */
@@ -63,6 +64,7 @@ struct fake_vdev {
 	unsigned int allocated;
 	int32_t fds[FAKE_VECTORS_MAX];
 	int32_t unmask;
+	int32_t err, req; /* eventfds of the error and the request interrupt, -1 */
 	/* what was done, oldest first; the counts go on when the logs are full */
 	struct fake_access accesses[FAKE_LOG_MAX];
 	unsigned int access_count;

@@ -24,6 +24,9 @@ struct fake_vdev *fake_vfio_dev(const char *name, int group)
 	dev->regions[VFIO_PCI_CONFIG_REGION_INDEX].flags =
 		VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	fake_vdev_irqs_off(dev);
+	dev->err = dev->req = -1;
+	dev->irqs[VFIO_PCI_REQ_IRQ_INDEX].flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE;
+	dev->irqs[VFIO_PCI_REQ_IRQ_INDEX].count = 1;
 	put_le32(dev->config + PCI_VENDOR_ID, 0x10ca8086);
 	put_le32(dev->config + PCI_CLASS_REVISION, 0x02000001);
 	fake_vfio.devs[fake_vfio.dev_count++] = dev;
@@ -63,6 +66,8 @@ static void pcie_cap(struct fake_vdev *dev, uint8_t at, uint8_t next)
 	put_le16(dev->config + at + PCI_EXP_FLAGS, 2); /* version 2, endpoint */
 	put_le32(dev->config + at + PCI_EXP_LNKCAP, 0x0003f411);
 	put_le16(dev->config + at + PCI_EXP_LNKSTA, 0x0011);
+	dev->irqs[VFIO_PCI_ERR_IRQ_INDEX].flags = VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE;
+	dev->irqs[VFIO_PCI_ERR_IRQ_INDEX].count = 1;
 }
 
 struct fake_vdev *fake_vfio_igbvf(const char *name, int group)

@@ -114,6 +114,23 @@ static int vectors_set(struct fake_vdev *dev, const struct vfio_irq_set *set, co
 	return 0;
 }
 
+/* As the kernel's vfio_pci_set_ctx_trigger_single(); independent of interrupts, and not logged. */
+static int single_set(const struct fake_vdev *dev, int32_t *fd, const struct vfio_irq_set *set,
+		      const int32_t *fds)
+{
+	if (!dev->irqs[set->index].count)
+		return -ENOTTY;
+	if (set->start || set->count > 1 || !(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER))
+		return -EINVAL;
+	if ((set->flags & VFIO_IRQ_SET_DATA_NONE) && !set->count)
+		*fd = -1;
+	else if ((set->flags & VFIO_IRQ_SET_DATA_EVENTFD) && set->count)
+		*fd = fds[0];
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int set_irqs(struct fake_vdev *dev, const struct vfio_irq_set *set)
 {
 	const int32_t *fds = (const int32_t *)(const void *)set->data;
@@ -121,6 +138,10 @@ static int set_irqs(struct fake_vdev *dev, const struct vfio_irq_set *set)
 
 	if (set->argsz < sizeof(*set) + data || set->index >= VFIO_PCI_NUM_IRQS)
 		return -EINVAL;
+	if (set->index == VFIO_PCI_ERR_IRQ_INDEX)
+		return single_set(dev, &dev->err, set, fds);
+	if (set->index == VFIO_PCI_REQ_IRQ_INDEX)
+		return single_set(dev, &dev->req, set, fds);
 	if (dev->set_count < FAKE_LOG_MAX)
 		dev->sets[dev->set_count] = (struct fake_set){set->index, set->flags, set->start,
 							      set->count, data ? fds[0] : -1};
@@ -190,6 +211,16 @@ static struct fake_region *access_region(struct fake_vdev *dev, uint64_t *offset
 	return &dev->regions[index];
 }
 
+/* The kernel lets nobody reach a BAR of a function in D3hot. */
+static bool asleep(const struct fake_vdev *dev, const struct fake_region *r)
+{
+	uint8_t cap = dev->config[PCI_CAPABILITY_LIST];
+
+	if (r == &dev->regions[VFIO_PCI_CONFIG_REGION_INDEX] || dev->config[cap] != PCI_CAP_ID_PM)
+		return false;
+	return (dev->config[cap + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK) == 3;
+}
+
 ssize_t vfio_sys_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
 	struct fake_vdev *dev = fake_vfio_file(fd)->dev;
@@ -204,6 +235,8 @@ ssize_t vfio_sys_pread(int fd, void *buf, size_t len, uint64_t offset)
 		return -EINVAL;
 	if (dev->dead && dev->wake_after && !--dev->wake_after)
 		dev->dead = false;
+	if (asleep(dev, r))
+		return -EIO;
 	if (dev->dead)
 		memset(buf, 0xff, len);
 	else if (r == &dev->regions[VFIO_PCI_CONFIG_REGION_INDEX])
@@ -228,6 +261,8 @@ ssize_t vfio_sys_pwrite(int fd, const void *buf, size_t len, uint64_t offset)
 	r = access_region(dev, &offset, len);
 	if (!r)
 		return -EINVAL;
+	if (asleep(dev, r))
+		return -EIO;
 	if (r == &dev->regions[VFIO_PCI_CONFIG_REGION_INDEX])
 		memcpy(dev->config + offset, buf, len);
 	else

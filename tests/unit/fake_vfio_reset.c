@@ -88,6 +88,8 @@ int fake_vdev_reset(struct fake_vdev *dev, unsigned long request, void *arg)
 	case VFIO_DEVICE_RESET:
 		if (!(dev->flags & VFIO_DEVICE_FLAGS_RESET))
 			return -EINVAL;
+		if (dev->busy && dev->busy--)
+			return -EAGAIN;
 		dev->resets++;
 		done(dev);
 		return 0;
