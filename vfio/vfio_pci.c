@@ -107,9 +107,8 @@ static void vfio_pci_destroy(struct dev *dev)
 {
 	struct vfio_pci *vp = from_dev(dev);
 
-	vp->irq.hold = true;
 	vfio_pci_events_off(vp);
-	vfio_pci_irq_off(vp);
+	vfio_pci_irqs_done(vp);
 	pci_dev_unplug(&vp->pdev);
 	vfio_pci_bars_done(vp);
 	vfio_pci_rom_done(vp);
@@ -127,8 +126,7 @@ static void vfio_pci_reboot(struct dev *dev)
 	pci_dev_reset(&vp->pdev);
 	vfio_pci_reset_reboot(vp);
 	vp->event.resetting = false;
-	vp->irq.hold = false;
-	vfio_pci_irq_apply(vp);
+	vfio_pci_irq_restart(vp);
 	vfio_pci_bars_back(vp);
 }
 
@@ -145,6 +143,7 @@ static const struct pci_ops vfio_pci_ops = {
 	.irq_mode = vfio_pci_irq_mode,
 	.vector_use = vfio_pci_vector_use,
 	.bars_lost = vfio_pci_bars_lost,
+	.pba_read = vfio_pci_pba_read,
 };
 
 static const struct opt_field vfio_pci_options[] = {

@@ -7,6 +7,12 @@
  * sets up the vectors in use in one call, each further one costs one call of its own. A kernel that
  * cannot add vectors later (VFIO_IRQ_INFO_NORESIZE: always for MSI, for MSI-X before Linux 6.5)
  * gets the whole table at once, with an eventfd only where one is.
+ *
+ * INTx is connected as the function is plugged and after a reset. A driver that gives its messages
+ * back to take others passes through INTx on the way, often for microseconds: then INTx is
+ * connected when it has stood for a while. It is a level, so a function that asks meanwhile is
+ * heard then. The Interrupt Disable bit changes nothing here: the kernel sees the guest's write and
+ * obeys it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +23,7 @@
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
+#define INTX_STANDS_NS 10000000u
 #define INTX_NEEDS (VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_AUTOMASKED)
 
 int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err)
@@ -45,8 +52,8 @@ int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err)
 
 static void irq_log(struct vfio_pci *vp, enum log_level level, const char *what, const char *why)
 {
-	log_limited(vp->pdev.dev.vm->log, &vp->pdev.limit, level, "%s: %s: %s: %s",
-		    vp->pdev.dev.id, vp->idev.name, what, why);
+	log_limited(vp->pdev.dev.vm->log, &vp->pdev.limit, level, "%s: %s: %s: %s", vp->pdev.dev.id,
+		    vp->idev.name, what, why);
 }
 
 static uint32_t irq_index(enum pci_irq_mode mode)
@@ -74,8 +81,18 @@ void vfio_pci_irq_off(struct vfio_pci *vp)
 		irq_log(vp, LOG_WARN, "switching interrupts off", strerror(-ret));
 	if (vp->irq.mode == PCI_IRQ_INTX)
 		irq_line_detach(&vp->pdev.intx);
+	else
+		vp->irq.messages = true;
 	vp->irq.mode = PCI_IRQ_NONE;
 	vp->irq.live = 0;
+}
+
+void vfio_pci_irqs_done(struct vfio_pci *vp)
+{
+	vp->irq.hold = true;
+	vfio_pci_irq_off(vp);
+	loop_timer_del(vp->irq.intx_timer);
+	vp->irq.intx_timer = NULL;
 }
 
 /* The eventfd that raises the line goes from VFIO to KVM, the one of the guest's EOI back. The
@@ -83,7 +100,7 @@ void vfio_pci_irq_off(struct vfio_pci *vp)
 static void intx_on(struct vfio_pci *vp)
 {
 	struct irq_line *line = &vp->pdev.intx;
-	struct err err = { 0 };
+	struct err err = {0};
 	int32_t fd;
 	int ret;
 
@@ -114,6 +131,34 @@ static void intx_on(struct vfio_pci *vp)
 	vfio_pci_irq_off(vp);
 }
 
+static void intx_stands(void *opaque)
+{
+	struct vfio_pci *vp = opaque;
+
+	if (!vp->irq.hold && vp->irq.mode == PCI_IRQ_NONE && vp->pdev.irq_mode == PCI_IRQ_INTX)
+		intx_on(vp);
+}
+
+static void intx_later(struct vfio_pci *vp)
+{
+	struct dev *dev = &vp->pdev.dev;
+	struct err err = {0};
+
+	if (!vp->irq.intx_timer &&
+	    loop_timer_new(dev->vm->loop, &dev->lock, intx_stands, vp, &vp->irq.intx_timer, &err)) {
+		intx_on(vp);
+		return;
+	}
+	loop_timer_set(vp->irq.intx_timer, INTX_STANDS_NS);
+}
+
+static int vectors_set(struct vfio_pci *vp, const int32_t *fds, unsigned int start,
+		       unsigned int count)
+{
+	return vfio_irq_set_fds(&vp->vdev, irq_index(vp->pdev.irq_mode),
+				VFIO_IRQ_SET_ACTION_TRIGGER, start, fds + start, count);
+}
+
 /* How many vectors are set up when the mode is switched on. */
 static unsigned int vectors_wanted(const struct vfio_pci *vp, const int32_t *fds,
 				   unsigned int count)
@@ -127,22 +172,59 @@ static unsigned int vectors_wanted(const struct vfio_pci *vp, const int32_t *fds
 	return count;
 }
 
-static void vectors_short(struct vfio_pci *vp, const int32_t *fds, unsigned int got,
-			  unsigned int count)
+static void vectors_short(struct vfio_pci *vp, unsigned int got, unsigned int count,
+			  unsigned int silent)
 {
-	unsigned int v, silent = 0;
 	char why[96];
 
-	for (v = got; v < count; v++)
-		silent += fds[v] >= 0;
 	snprintf(why, sizeof(why), "the host gives %u of %u; %u in use stay silent", got, count,
 		 silent);
 	irq_log(vp, silent ? LOG_ERROR : LOG_WARN, "interrupt vectors", why);
 }
 
+/* A kernel that tells how many it has: as many as that. Returns how many are set up, or -errno. */
+static int vectors_together(struct vfio_pci *vp, const int32_t *fds, unsigned int want)
+{
+	unsigned int v, got = want, silent = 0;
+	int ret = vectors_set(vp, fds, 0, want);
+
+	while (ret > 0 && (unsigned int)ret < got) {
+		got = (unsigned int)ret;
+		ret = vectors_set(vp, fds, 0, got);
+	}
+	if (ret)
+		return ret < 0 ? ret : -ENOSPC;
+	for (v = got; v < want; v++)
+		silent += fds[v] >= 0;
+	if (got < want)
+		vectors_short(vp, got, want, silent);
+	return (int)got;
+}
+
+/* A kernel that has refused them all for one that it could not have: those that it can. */
+static int vectors_singly(struct vfio_pci *vp, const int32_t *fds, unsigned int want)
+{
+	unsigned int v, live = 1, silent = 0, used = fds[0] >= 0;
+	int ret = vectors_set(vp, fds, 0, 1);
+
+	if (ret)
+		return ret < 0 ? ret : -ENOSPC;
+	for (v = 1; v < want; v++) {
+		if (fds[v] < 0)
+			continue;
+		used++;
+		if (vectors_set(vp, fds, v, 1))
+			silent++;
+		else
+			live = v + 1;
+	}
+	if (silent)
+		vectors_short(vp, used - silent, used, silent);
+	return (int)live;
+}
+
 static void vectors_on(struct vfio_pci *vp)
 {
-	enum pci_irq_mode mode = vp->pdev.irq_mode;
 	unsigned int v, want, count = pci_vector_count(&vp->pdev);
 	int32_t *fds = calloc(count ? count : 1, sizeof(*fds));
 	int ret;
@@ -155,37 +237,59 @@ static void vectors_on(struct vfio_pci *vp)
 	for (v = 0; v < count; v++)
 		fds[v] = pci_vector_fd(&vp->pdev, v);
 	want = vectors_wanted(vp, fds, count);
-	ret = vfio_irq_set_fds(&vp->vdev, irq_index(mode), VFIO_IRQ_SET_ACTION_TRIGGER, 0, fds,
-			       want);
-	if (ret > 0 && (unsigned int)ret < want) {
-		vectors_short(vp, fds, (unsigned int)ret, want);
-		want = (unsigned int)ret;
-		ret = vfio_irq_set_fds(&vp->vdev, irq_index(mode), VFIO_IRQ_SET_ACTION_TRIGGER, 0,
-				       fds, want);
-	}
+	ret = vectors_together(vp, fds, want);
+	if (ret < 0 && want > 1 && vp->pdev.irq_mode == PCI_IRQ_MSIX && !vp->irq.msix_noresize)
+		ret = vectors_singly(vp, fds, want);
 	free(fds);
-	if (ret) {
-		irq_log(vp, LOG_ERROR, "no vector works", strerror(ret < 0 ? -ret : ENOSPC));
+	if (ret < 0) {
+		irq_log(vp, LOG_ERROR, "no vector works", strerror(-ret));
 		return;
 	}
-	vp->irq.mode = mode;
-	vp->irq.live = want;
+	vp->irq.mode = vp->pdev.irq_mode;
+	vp->irq.live = (unsigned int)ret;
 }
 
 void vfio_pci_irq_apply(struct vfio_pci *vp)
 {
+	enum pci_irq_mode mode = vp->pdev.irq_mode;
+
+	/* NONE from INTX is Interrupt Disable. */
+	if (vp->irq.mode == PCI_IRQ_INTX && (mode == PCI_IRQ_NONE || mode == PCI_IRQ_INTX))
+		return;
 	vfio_pci_irq_off(vp);
-	switch (vp->pdev.irq_mode) {
+	switch (mode) {
 	case PCI_IRQ_NONE:
 		break;
 	case PCI_IRQ_INTX:
-		intx_on(vp);
+		if (vp->irq.messages)
+			intx_later(vp);
+		else
+			intx_on(vp);
 		break;
 	case PCI_IRQ_MSI:
 	case PCI_IRQ_MSIX:
 		vectors_on(vp);
 		break;
 	}
+}
+
+void vfio_pci_irq_restart(struct vfio_pci *vp)
+{
+	vp->irq.hold = false;
+	vp->irq.messages = false;
+	vfio_pci_irq_apply(vp);
+}
+
+uint64_t vfio_pci_pba_read(struct pci_dev *pdev, uint64_t offset, unsigned int size)
+{
+	struct vfio_pci *vp = to_vfio_pci(pdev);
+	uint64_t value;
+
+	/* A vector that the guest never unmasked is not connected: the function holds it back. */
+	if (vfio_region_read(&vp->vdev, &vp->bars[pdev->msix.pba_bar].region,
+			     pdev->msix.pba_offset + offset, size, &value))
+		return 0;
+	return value;
 }
 
 void vfio_pci_irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode)

@@ -38,6 +38,8 @@ struct vfio_pci_irq {
 	bool msix_noresize;			    /* VFIO_IRQ_INFO_NORESIZE */
 	unsigned int live; /* MSI, MSI-X: [0, live) are set up in VFIO */
 	bool hold;	   /* stay off, whatever the guest wants */
+	bool messages;	   /* were on since the function was plugged or reset */
+	struct loop_timer *intx_timer;
 };
 
 /* The expansion ROM: a file's, or the function's own once the guest has looked at it. */
@@ -162,6 +164,11 @@ int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err);
 void vfio_pci_irq_apply(struct vfio_pci *vp);
 /* All off in VFIO. */
 void vfio_pci_irq_off(struct vfio_pci *vp);
+/* After a reset: ends `hold`, and sets up what the guest wants. */
+void vfio_pci_irq_restart(struct vfio_pci *vp);
+/* All off for good. Half-built is fine. */
+void vfio_pci_irqs_done(struct vfio_pci *vp);
+uint64_t vfio_pci_pba_read(struct pci_dev *pdev, uint64_t offset, unsigned int size);
 void vfio_pci_irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode);
 void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
 

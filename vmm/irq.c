@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/io.h"
@@ -14,12 +16,26 @@
 #include "types.h"
 #include "vm.h"
 
-#define IRQ_BURST_NS 1000000u
-#define IRQ_PIN_ROUTES 40u /* 24 IOAPIC pins and 16 PIC pins */
+#define IRQ_PIN_ROUTES 40u   /* 24 IOAPIC pins and 16 PIC pins */
+#define IRQ_ROUTES_MAX 4096u /* of Linux on x86 since 4.6 */
 
-static void irqs_timer(void *opaque)
+#define MS 1000000ull
+#define IRQ_BURST_NS (1 * MS)
+#define IRQ_QUIET_NS (100 * MS)
+#define IRQ_RELAY_NS (2000 * MS)
+#define IRQ_RELAY_MESSAGES 16u /* for one vector */
+#define IRQ_RELAY_BATCH 32
+
+static void irqs_timer(void *opaque);
+static int msi_relay_locked(struct msi_vector *v);
+static void msi_relay_end_locked(struct msi_vector *v);
+
+static uint64_t now_ns(void)
 {
-	irqs_flush(opaque);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 int irqs_init(struct irqs *irqs, struct vm *vm, struct err *err)
@@ -30,7 +46,12 @@ int irqs_init(struct irqs *irqs, struct vm *vm, struct err *err)
 	irqs->vm = vm;
 	pthread_mutex_init(&irqs->lock, NULL);
 	max = vm->fd < 0 ? 0 : kvm_ioctl_val(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING);
-	irqs->gsi_max = max > GSI_MSI_FIRST ? (unsigned int)max : 1024;
+	if (vm->fd < 0)
+		max = IRQ_ROUTES_MAX;
+	else if (max <= (int)IRQ_PIN_ROUTES)
+		max = 1024;
+	/* The table holds max entries, and the pins have more entries than GSIs. */
+	irqs->gsi_max = (unsigned int)max - IRQ_PIN_ROUTES + GSI_MSI_FIRST;
 	return loop_timer_new(vm->loop, NULL, irqs_timer, irqs, &irqs->timer, err);
 }
 
@@ -39,6 +60,9 @@ void irqs_done(struct irqs *irqs)
 	if (!irqs->vm)
 		return;
 	loop_timer_del(irqs->timer);
+	loop_watch_del(irqs->relay_watch);
+	if (irqs->relay_fd)
+		close(irqs->relay_fd - 1);
 	free(irqs->table);
 	free(irqs->gsi_owner);
 	pthread_mutex_destroy(&irqs->lock);
@@ -67,16 +91,16 @@ static struct kvm_irq_routing_entry *irqs_pin_routes(struct kvm_irq_routing_entr
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi },
+			.u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi},
 		};
 		if (gsi >= 16)
 			continue;
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = { .irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
-							  : KVM_IRQCHIP_PIC_SLAVE,
-				       .pin = gsi % 8 },
+			.u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
+							 : KVM_IRQCHIP_PIC_SLAVE,
+				      .pin = gsi % 8},
 		};
 	}
 	return e;
@@ -104,9 +128,9 @@ static int irqs_commit_locked(struct irqs *irqs)
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = GSI_MSI_FIRST + i,
 			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = (uint32_t)v->addr,
-				   .address_hi = (uint32_t)(v->addr >> 32),
-				   .data = v->data },
+			.u.msi = {.address_lo = (uint32_t)v->addr,
+				  .address_hi = (uint32_t)(v->addr >> 32),
+				  .data = v->data},
 		};
 	}
 	table->nr = (uint32_t)(e - table->entries);
@@ -116,32 +140,55 @@ static int irqs_commit_locked(struct irqs *irqs)
 	return ret < 0 ? ret : 0;
 }
 
+/* Where KVM refuses an irqfd, this process does what it would have done. */
 static void msi_attach_locked(struct msi_vector *v)
 {
-	int ret = irqs_irqfd(v->irqs, (unsigned int)v->gsi, v->fd - 1, -1, true);
+	struct irqs *irqs = v->irqs;
+	int ret = irqs_irqfd(irqs, (unsigned int)v->gsi, v->fd - 1, -1, true);
 
-	if (ret < 0)
-		log_line(v->irqs->vm->log, LOG_ERROR, "interrupt %d stays silent: irqfd: %s", v->gsi,
-			 strerror(-ret));
-	else
-		v->attached = true;
+	v->attached = ret >= 0;
+	if (v->attached) {
+		msi_relay_end_locked(v);
+		return;
+	}
+	log_limited(irqs->vm->log, &irqs->limit, LOG_WARN, "interrupt %d: irqfd: %s; %s", v->gsi,
+		    strerror(-ret),
+		    msi_relay_locked(v) ? "it stays silent"
+					: "it takes the way through this process");
 }
 
-void irqs_flush(struct irqs *irqs)
+/* The routes did not reach KVM. What waits for them is sent without, and in a while tried anew. */
+static void irqs_commit_failed_locked(struct irqs *irqs, int error)
+{
+	unsigned int i;
+
+	log_limited(irqs->vm->log, &irqs->limit, LOG_ERROR,
+		    "interrupt routes: %s; interrupts take the way through this process meanwhile",
+		    strerror(-error));
+	irqs->relaying = true;
+	irqs->begun = irqs->changed = irqs->committed = now_ns();
+	for (i = 0; i < irqs->gsi_top; i++)
+		if (irqs->gsi_owner[i] && irqs->gsi_owner[i]->waiting)
+			msi_relay_locked(irqs->gsi_owner[i]);
+	loop_timer_set(irqs->timer, IRQ_RELAY_NS);
+}
+
+static void irqs_flush_locked(struct irqs *irqs)
 {
 	unsigned int i;
 	int ret;
 
-	pthread_mutex_lock(&irqs->lock);
-	if (!irqs->dirty) {
-		pthread_mutex_unlock(&irqs->lock);
+	if (!irqs->dirty)
+		return;
+	ret = irqs_commit_locked(irqs);
+	if (ret) {
+		irqs_commit_failed_locked(irqs, ret);
 		return;
 	}
 	irqs->dirty = false;
-	ret = irqs_commit_locked(irqs);
-	if (ret)
-		log_line(irqs->vm->log, LOG_ERROR, "interrupt routes: %s", strerror(-ret));
-	for (i = 0; i < irqs->gsi_top && !ret; i++) {
+	irqs->relaying = false;
+	irqs->committed = now_ns();
+	for (i = 0; i < irqs->gsi_top; i++) {
 		struct msi_vector *v = irqs->gsi_owner[i];
 
 		if (!v || !(v->waiting || v->routed))
@@ -149,10 +196,55 @@ void irqs_flush(struct irqs *irqs)
 		v->routed = true;
 		v->routed_addr = v->addr;
 		v->routed_data = v->data;
-		if (v->waiting && !v->attached && !v->masked)
+		if (v->waiting)
 			msi_attach_locked(v);
 		v->waiting = false;
 	}
+}
+
+void irqs_flush(struct irqs *irqs)
+{
+	pthread_mutex_lock(&irqs->lock);
+	irqs_flush_locked(irqs);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+/* A burst that is being relayed ends when the guest has been quiet for a while. */
+static void irqs_timer(void *opaque)
+{
+	struct irqs *irqs = opaque;
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(&irqs->lock);
+	if (irqs->dirty && irqs->relaying && now - irqs->changed < IRQ_QUIET_NS &&
+	    now - irqs->begun < IRQ_RELAY_NS)
+		loop_timer_set(irqs->timer, irqs->changed + IRQ_QUIET_NS - now);
+	else
+		irqs_flush_locked(irqs);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+int irqs_promise(struct irqs *irqs, unsigned int count, struct err *err)
+{
+	unsigned int all = irqs->gsi_max - GSI_MSI_FIRST, taken;
+
+	pthread_mutex_lock(&irqs->lock);
+	taken = irqs->promised;
+	if (count <= all - taken)
+		irqs->promised += count;
+	pthread_mutex_unlock(&irqs->lock);
+	if (count <= all - taken)
+		return 0;
+	return err_set(err, -ENOSPC,
+		       "its %u interrupt vectors do not fit: KVM has %u routes for messages, %u of "
+		       "them are the other devices'; give the guest fewer devices",
+		       count, all, taken);
+}
+
+void irqs_release(struct irqs *irqs, unsigned int count)
+{
+	pthread_mutex_lock(&irqs->lock);
+	irqs->promised -= count;
 	pthread_mutex_unlock(&irqs->lock);
 }
 
@@ -166,7 +258,8 @@ static int irqs_gsi_take_locked(struct irqs *irqs, struct msi_vector *v)
 		return -ENOSPC;
 	if (i == irqs->gsi_room) {
 		unsigned int room = irqs->gsi_room ? irqs->gsi_room * 2 : 64;
-		struct msi_vector **owner = realloc(irqs->gsi_owner, room * sizeof(struct msi_vector *));
+		struct msi_vector **owner =
+			realloc(irqs->gsi_owner, room * sizeof(struct msi_vector *));
 
 		if (!owner)
 			return -ENOMEM;
@@ -213,36 +306,161 @@ static int msi_fd_locked(struct msi_vector *v)
 	return 0;
 }
 
-/* Brings what KVM was told to what the guest wishes. */
-static int msi_reconcile_locked(struct msi_vector *v)
+/* One message, without route or irqfd. */
+static void msi_send_locked(struct msi_vector *v)
 {
 	struct irqs *irqs = v->irqs;
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)v->addr,
+		.address_hi = (uint32_t)(v->addr >> 32),
+		.data = v->data,
+	};
+	int ret = irqs->vm->fd < 0 ? 0 : kvm_ioctl(irqs->vm->fd, KVM_SIGNAL_MSI, &msi);
+
+	if (ret < 0)
+		log_limited(irqs->vm->log, &irqs->limit, LOG_ERROR,
+			    "interrupt %d: a message was lost: %s", v->gsi, strerror(-ret));
+}
+
+static void irqs_relay(void *opaque, uint32_t ready)
+{
+	struct epoll_event events[IRQ_RELAY_BATCH];
+	struct irqs *irqs = opaque;
+	bool busy = false;
+	int i, n;
+
+	(void)ready;
+	pthread_mutex_lock(&irqs->lock);
+	n = epoll_wait(irqs->relay_fd - 1, events, IRQ_RELAY_BATCH, 0);
+	for (i = 0; i < n; i++) {
+		/* The lock was held since the set was asked: it is there, and unmasked. */
+		struct msi_vector *v = events[i].data.ptr;
+
+		if (!io_eventfd_drain(v->fd - 1))
+			continue;
+		msi_send_locked(v);
+		busy |= v->waiting && ++v->relays % IRQ_RELAY_MESSAGES == 0;
+	}
+	/* At work already: it should have the short way. */
+	if (busy)
+		irqs_flush_locked(irqs);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+static int irqs_relay_init_locked(struct irqs *irqs)
+{
+	struct err err = {0};
+	int fd, ret;
+
+	if (irqs->relay_fd)
+		return 0;
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	irqs->relay_fd = fd + 1;
+	ret = loop_watch_add(irqs->vm->loop, fd, EPOLLIN, NULL, irqs_relay, irqs,
+			     &irqs->relay_watch, &err);
+	if (!ret)
+		return 0;
+	close(fd);
+	irqs->relay_fd = 0;
+	return ret;
+}
+
+/* From now on the loop sends what the eventfd has counted, and counts. */
+static int msi_relay_locked(struct msi_vector *v)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = v};
 	int ret;
 
-	if (v->masked) {
-		msi_detach_locked(v);
-		v->waiting = false;
+	if (v->relayed)
 		return 0;
-	}
-	ret = msi_fd_locked(v);
+	ret = irqs_relay_init_locked(v->irqs);
 	if (ret)
 		return ret;
-	if (!v->gsi) {
-		ret = irqs_gsi_take_locked(irqs, v);
-		if (ret)
-			return ret;
-	}
-	if (v->routed && v->routed_addr == v->addr && v->routed_data == v->data) {
-		if (!v->attached)
-			msi_attach_locked(v);
-		return 0;
-	}
-	/* An attached irqfd goes on with its old route until the commit, as hardware might. */
-	v->waiting = true;
+	if (epoll_ctl(v->irqs->relay_fd - 1, EPOLL_CTL_ADD, v->fd - 1, &event) < 0)
+		return -errno;
+	v->relayed = true;
+	v->relays = 0;
+	return 0;
+}
+
+static void msi_relay_end_locked(struct msi_vector *v)
+{
+	if (v->relayed)
+		epoll_ctl(v->irqs->relay_fd - 1, EPOLL_CTL_DEL, v->fd - 1, NULL);
+	v->relayed = false;
+}
+
+/* The vector needs a route, which the commit at the end of the burst brings. */
+static void msi_wait_locked(struct msi_vector *v)
+{
+	struct irqs *irqs = v->irqs;
+	uint64_t now = now_ns();
+
 	if (!irqs->dirty) {
 		irqs->dirty = true;
+		irqs->begun = now;
+		irqs->relaying = irqs->committed && now - irqs->committed < IRQ_QUIET_NS;
+		loop_timer_set(irqs->timer, irqs->relaying ? IRQ_QUIET_NS : IRQ_BURST_NS);
+	}
+	irqs->changed = now;
+	v->waiting = true;
+	if (irqs->relaying && msi_relay_locked(v)) {
+		irqs->relaying = false;
 		loop_timer_set(irqs->timer, IRQ_BURST_NS);
 	}
+}
+
+/* What a write to that address is (Intel SDM 3A, 11.11.1). Anything else would be a DMA write of
+ * the function, which VFIO does not let it make in the guest's name. */
+static bool msi_address(uint64_t addr)
+{
+	return (addr & ~0xfffffull) == GPA_LAPIC;
+}
+
+/*
+ * Brings what KVM was told to what the guest wishes.
+ *
+ * A vector that may fire has an irqfd, which needs a route with the vector's address and data. KVM
+ * takes all routes in one table, and that is dear: it waits for a grace period. Linux unmasks the
+ * vectors of a device one by one, some with a command to the device in between, and the address and
+ * data are not known before. So a table goes to KVM 1 ms after the first change. Changes that come
+ * within 100 ms of it begin a burst which lasts until the guest has changed nothing for 100 ms, and
+ * ends with the second table. Meanwhile the loop watches the eventfds of the burst and sends their
+ * messages itself (KVM_SIGNAL_MSI needs no route): nothing waits. A burst that goes on for 2 s, or
+ * in which a vector is at work already, ends early.
+ *
+ * Nothing is lost between the steps and nothing is doubled, for the message is in the eventfd until
+ * exactly one of three takes it out, and who that is changes under the lock alone: nobody (masked:
+ * its count is the pending bit), the loop, or KVM, which delivers what it finds when an irqfd is
+ * attached and has delivered all it saw when KVM_IRQFD has taken it away again.
+ */
+static int msi_reconcile_locked(struct msi_vector *v)
+{
+	bool same = v->routed && v->routed_addr == v->addr && v->routed_data == v->data;
+	bool silent = v->masked || !msi_address(v->addr);
+	int ret;
+
+	if (silent || !same)
+		msi_detach_locked(v);
+	if (silent) {
+		msi_relay_end_locked(v);
+		v->waiting = false;
+		return v->masked ? 0 : -EADDRNOTAVAIL;
+	}
+	ret = msi_fd_locked(v);
+	if (!ret && !v->gsi)
+		ret = irqs_gsi_take_locked(v->irqs, v);
+	if (ret)
+		return ret;
+	if (!same) {
+		msi_wait_locked(v);
+		return 0;
+	}
+	v->waiting = false;
+	if (!v->attached)
+		msi_attach_locked(v);
 	return 0;
 }
 
@@ -261,6 +479,11 @@ int msi_vector_set(struct msi_vector *v, struct vm *vm, uint64_t addr, uint32_t 
 	if (ret == -ENOSPC)
 		return err_set(err, ret, "KVM has no interrupt route left (%u in all)",
 			       vm->irqs.gsi_max);
+	if (ret == -EADDRNOTAVAIL)
+		return err_set(err, ret, "its address 0x%llx is no interrupt's (0xfee.....)",
+			       (unsigned long long)addr);
+	if (ret == -EMFILE)
+		return err_set(err, ret, "no descriptor left; raise the limit (ulimit -n)");
 	return ret ? err_sys(err, ret, "interrupt vector") : 0;
 }
 
@@ -272,6 +495,7 @@ void msi_vector_done(struct msi_vector *v)
 		return;
 	pthread_mutex_lock(&irqs->lock);
 	msi_detach_locked(v);
+	msi_relay_end_locked(v);
 	irqs_gsi_give_locked(irqs, v);
 	pthread_mutex_unlock(&irqs->lock);
 	if (v->fd)
@@ -293,9 +517,9 @@ void msi_vector_fire(struct msi_vector *v)
 
 bool msi_vector_pending(struct msi_vector *v)
 {
-	struct pollfd pfd = { .fd = v->fd - 1, .events = POLLIN };
+	struct pollfd pfd = {.fd = v->fd - 1, .events = POLLIN};
 
-	return v->fd && !v->attached && poll(&pfd, 1, 0) == 1;
+	return v->fd && v->masked && poll(&pfd, 1, 0) == 1;
 }
 
 int irq_line_init(struct irq_line *line, struct vm *vm, unsigned int gsi, struct err *err)
@@ -306,7 +530,8 @@ int irq_line_init(struct irq_line *line, struct vm *vm, unsigned int gsi, struct
 	line->trigger = io_eventfd_new();
 	line->resample = line->trigger < 0 ? -1 : io_eventfd_new();
 	if (line->resample < 0) {
-		int ret = err_sys(err, line->trigger < 0 ? line->trigger : -errno, "interrupt line");
+		int ret =
+			err_sys(err, line->trigger < 0 ? line->trigger : -errno, "interrupt line");
 
 		irq_line_done(line);
 		return ret;

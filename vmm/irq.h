@@ -7,12 +7,10 @@
  * `resample`, upon which whoever drives the line asserts it again if it still wants service. KVM
  * keeps a list for each pin, so devices share pins properly.
  *
- * Message: what the guest wishes (address, data, mask) and what KVM was told (route, irqfd) are
- * two states that msi_reconcile() brings together. Masking takes the irqfd away: the eventfd then
- * counts, and that count is the pending bit; unmasking attaches it, and the kernel delivers what
- * was counted. Routes are committed together: the first change starts a burst which ends after
- * 1 ms, and irqfds that wait for their route are attached then. Nothing is lost meanwhile, for the
- * eventfd counts. N vectors cost N irqfds and at most two commits.
+ * Message: what the guest wishes (address, data, mask) and what KVM was told (route, irqfd) are two
+ * states that msi_reconcile_locked() brings together; the comment above it has the theory. A masked
+ * vector has no irqfd: its eventfd counts, and that count is the pending bit. However a guest
+ * unmasks N vectors, it costs N irqfds and two routing commits.
  */
 #ifndef VIADUCT_VMM_IRQ_H
 #define VIADUCT_VMM_IRQ_H
@@ -21,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "loop.h"
 
 struct err;
@@ -31,12 +30,20 @@ struct irqs {
 	struct vm *vm;
 	pthread_mutex_t lock; /* a leaf: routes, vectors' programmed state */
 	struct kvm_irq_routing *table;
-	unsigned int gsi_max; /* KVM_CAP_IRQ_ROUTING */
+	unsigned int gsi_max;	       /* one past the highest that KVM has a route for */
+	unsigned int promised;	       /* vectors of the functions that are plugged */
 	struct msi_vector **gsi_owner; /* by gsi - GSI_MSI_FIRST; grows as needed */
 	unsigned int gsi_room;
 	unsigned int gsi_top; /* one past the highest owned */
-	bool dirty;	      /* a burst is open */
+	/* The burst of changes that the next commit ends; times are of CLOCK_MONOTONIC, in ns. */
+	bool dirty;
+	bool relaying; /* meanwhile this process passes messages on */
+	uint64_t begun, changed, committed;
 	struct loop_timer *timer;
+	int relay_fd; /* epoll of the eventfds that this process watches; + 1, 0: not needed so far
+		       */
+	struct loop_watch *relay_watch;
+	struct log_limit limit;
 	uint64_t commits; /* KVM_SET_GSI_ROUTING calls so far, for tests and figures */
 };
 
@@ -44,6 +51,10 @@ int irqs_init(struct irqs *irqs, struct vm *vm, struct err *err);
 void irqs_done(struct irqs *irqs);
 /* Ends an open burst now: routes committed, waiting irqfds attached. Any thread. */
 void irqs_flush(struct irqs *irqs);
+/* Routes for @count vectors of a function, before the guest may see it: -ENOSPC when those that are
+ * promised already leave too few. irqs_release() gives them back. */
+int irqs_promise(struct irqs *irqs, unsigned int count, struct err *err);
+void irqs_release(struct irqs *irqs, unsigned int count);
 
 /* A level interrupt pin. For a device that this process emulates use irq_line_set(); a VFIO
  * function is given the two descriptors and the kernel does the rest. */
@@ -81,7 +92,7 @@ void irq_edge_fire(struct irq_edge *edge);
 /* One message-signalled vector. Zero-initialised is "never used": no descriptor, no GSI. */
 struct msi_vector {
 	struct irqs *irqs;
-	int fd; /* eventfd + 1, 0 while never used: see msi_vector_fd() */
+	int fd;	 /* eventfd + 1, 0 while never used: see msi_vector_fd() */
 	int gsi; /* 0 while none */
 	/* the guest's wish */
 	uint64_t addr;
@@ -92,11 +103,14 @@ struct msi_vector {
 	uint32_t routed_data;
 	bool routed;
 	bool attached;
-	bool waiting; /* for the end of the burst */
+	bool waiting;	     /* for the end of the burst */
+	bool relayed;	     /* the loop watches the eventfd and sends the message */
+	unsigned int relays; /* how often it did */
 };
 
-/* The guest's wish. The first unmasked wish makes the eventfd and takes a GSI. 0; -ENOSPC when KVM
- * has no route left or -EMFILE: the vector then stays silent. The device's lock is held. */
+/* The guest's wish. The first unmasked wish makes the eventfd and takes a GSI. 0, or the vector
+ * stays silent: -ENOSPC when KVM has no route left, -EMFILE, -EADDRNOTAVAIL when @addr is no
+ * interrupt's. The device's lock is held. */
 int msi_vector_set(struct msi_vector *v, struct vm *vm, uint64_t addr, uint32_t data, bool masked,
 		   struct err *err);
 /* Detaches, and gives eventfd and GSI back. A vector that was never used is fine. */

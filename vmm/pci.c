@@ -45,7 +45,9 @@ int pci_dev_plug(struct pci_dev *pdev, struct err *err)
 	pdev->saved = malloc(pdev->config_size);
 	if (!pdev->saved)
 		return err_sys(err, -ENOMEM, "%s", pdev->dev.id);
-	ret = pci_root_plug(pdev->dev.vm->pci, pdev, err);
+	ret = pci_messages_promise(pdev, err);
+	if (!ret)
+		ret = pci_root_plug(pdev->dev.vm->pci, pdev, err);
 	if (ret)
 		return ret;
 	memcpy(pdev->saved, pdev->config, pdev->config_size);

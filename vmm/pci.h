@@ -64,6 +64,9 @@ struct pci_ops {
 	/* Is what the mapped parts of the BARs lead to out of reach, as far as the device can tell?
 	 * Asked when KVM met a fault and does not say where. NULL: never. */
 	bool (*bars_lost)(struct pci_dev *pdev);
+	/* MSI-X is on: @size bytes at @offset of the function's own pending bits, for vectors that
+	 * it holds back itself. NULL: it never does. */
+	uint64_t (*pba_read)(struct pci_dev *pdev, uint64_t offset, unsigned int size);
 };
 
 struct pci_msi {
@@ -109,6 +112,7 @@ struct pci_dev {
 	bool bars_trapped; /* pci_bars_trap() */
 	struct pci_msi msi;
 	struct pci_msix msix;
+	unsigned int vectors_promised; /* by irqs_promise() */
 	uint8_t *saved; /* config as plugged and placed: what a reset goes back to */
 	struct log_limit limit;
 };

@@ -25,18 +25,20 @@ static bool msix_entry_masked(const struct pci_msix *msix, unsigned int v)
 		PCI_MSIX_ENTRY_CTRL_MASKBIT);
 }
 
-static void pci_vector_set(struct pci_dev *pdev, struct msi_vector *vec, unsigned int v,
+static void pci_vector_set(struct pci_dev *pdev, enum pci_irq_mode mode, unsigned int v,
 			   uint64_t addr, uint32_t data, bool masked)
 {
+	struct msi_vector *vec =
+		mode == PCI_IRQ_MSIX ? &pdev->msix.vectors[v] : &pdev->msi.vectors[v];
 	bool was_used = msi_vector_fd(vec) >= 0;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	if (msi_vector_set(vec, pdev->dev.vm, addr, data, masked, &err))
 		log_limited(pdev->dev.vm->log, &pdev->limit, LOG_ERROR,
 			    "%s: vector %u stays silent: %s", pdev->dev.id, v, err.msg);
-	/* While a mode is live, its device connects each further vector. */
-	if (!was_used && msi_vector_fd(vec) >= 0 &&
-	    (pdev->irq_mode == PCI_IRQ_MSI || pdev->irq_mode == PCI_IRQ_MSIX) &&
+	/* While a mode is live, its device connects each further vector. A guest may switch MSI on
+	 * beside MSI-X, which then is the live one. */
+	if (!was_used && msi_vector_fd(vec) >= 0 && pdev->irq_mode == mode &&
 	    pdev->dev.class->pci->vector_use)
 		pdev->dev.class->pci->vector_use(pdev, v);
 }
@@ -47,13 +49,12 @@ static void msix_vector_update(struct pci_dev *pdev, unsigned int v)
 	const uint8_t *e = msix->table + v * MSIX_ENTRY;
 
 	if (msix->enabled)
-		pci_vector_set(pdev, &msix->vectors[v], v, get_le64(e),
+		pci_vector_set(pdev, PCI_IRQ_MSIX, v, get_le64(e),
 			       get_le32(e + PCI_MSIX_ENTRY_DATA), msix_entry_masked(msix, v));
 }
 
 int pci_msix_init(struct pci_dev *pdev, uint8_t cap, unsigned int count, unsigned int table_bar,
-		  uint32_t table_offset, unsigned int pba_bar, uint32_t pba_offset,
-		  struct err *err)
+		  uint32_t table_offset, unsigned int pba_bar, uint32_t pba_offset, struct err *err)
 {
 	struct pci_msix *msix = &pdev->msix;
 	unsigned int v;
@@ -93,7 +94,8 @@ int pci_msix_init(struct pci_dev *pdev, uint8_t cap, unsigned int count, unsigne
 	put_le32(pdev->config + cap + PCI_MSIX_TABLE, table_offset | table_bar);
 	put_le32(pdev->config + cap + PCI_MSIX_PBA, pba_offset | pba_bar);
 	memset(pdev->wmask + cap, 0, PCI_CAP_MSIX_SIZEOF);
-	put_le16(pdev->wmask + cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	put_le16(pdev->wmask + cap + PCI_MSIX_FLAGS,
+		 PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	return 0;
 }
 
@@ -112,10 +114,15 @@ static void pci_msix_update(struct pci_dev *pdev)
 		msix_vector_update(pdev, v);
 }
 
-static uint64_t msix_pba_read(struct pci_msix *msix, uint64_t offset, unsigned int size)
+static uint64_t msix_pba_read(struct pci_dev *pdev, uint64_t offset, unsigned int size)
 {
+	const struct pci_ops *ops = pdev->dev.class->pci;
+	struct pci_msix *msix = &pdev->msix;
 	uint64_t value = 0;
 	unsigned int bit;
+
+	if (msix->enabled && ops->pba_read)
+		value = ops->pba_read(pdev, offset, size);
 
 	for (bit = 0; bit < size * 8; bit++) {
 		uint64_t v = offset * 8 + bit;
@@ -160,7 +167,7 @@ bool pci_msix_access(struct pci_dev *pdev, unsigned int bar, uint64_t offset, un
 	}
 	if (bar == msix->pba_bar && offset - msix->pba_offset < msix_pba_size(msix->count)) {
 		if (!write)
-			*value = msix_pba_read(msix, offset - msix->pba_offset, size);
+			*value = msix_pba_read(pdev, offset - msix->pba_offset, size);
 		return true;
 	}
 	return false;
@@ -241,7 +248,7 @@ static void pci_msi_update(struct pci_dev *pdev)
 		msi->count = count;
 	msi->enabled = enabled;
 	for (v = 0; v < msi->count && enabled; v++)
-		pci_vector_set(pdev, &msi->vectors[v], v, addr, (data & ~(msi->count - 1)) | v,
+		pci_vector_set(pdev, PCI_IRQ_MSI, v, addr, (data & ~(msi->count - 1)) | v,
 			       mask & BIT(v));
 }
 
@@ -282,6 +289,17 @@ void pci_messages_reset(struct pci_dev *pdev)
 	}
 }
 
+int pci_messages_promise(struct pci_dev *pdev, struct err *err)
+{
+	/* Both, for while one follows the other they are there together. */
+	unsigned int count = pdev->msix.count + pdev->msi.count_max;
+	int ret = irqs_promise(&pdev->dev.vm->irqs, count, err);
+
+	if (!ret)
+		pdev->vectors_promised = count;
+	return ret;
+}
+
 void pci_messages_prune(struct pci_dev *pdev)
 {
 	unsigned int v;
@@ -297,6 +315,8 @@ void pci_messages_done(struct pci_dev *pdev)
 	pdev->msix.enabled = false;
 	pdev->msi.enabled = false;
 	pci_messages_prune(pdev);
+	irqs_release(&pdev->dev.vm->irqs, pdev->vectors_promised);
+	pdev->vectors_promised = 0;
 	free(pdev->msix.table);
 	free(pdev->msix.vectors);
 	free(pdev->msi.vectors);

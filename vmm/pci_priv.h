@@ -20,6 +20,8 @@ extern const struct range_ops pci_bar_range_ops;
 void pci_irq_update(struct pci_dev *pdev);
 
 /* pci_msi.c */
+/* Takes routes for all vectors the function can have, which pci_messages_done() gives back. */
+int pci_messages_promise(struct pci_dev *pdev, struct err *err);
 void pci_messages_update(struct pci_dev *pdev, unsigned int offset, unsigned int size);
 /* Everything disabled and masked, as after reset; vectors go at the next pci_irq_update(). */
 void pci_messages_reset(struct pci_dev *pdev);

@@ -2,14 +2,17 @@
 #include "fake_kvm.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/util.h"
 #include "vmm/kvm_sys.h"
 
 #define ROOM 4096
+#define MESSAGES 65536
 
 static struct {
 	struct kvm_userspace_memory_region slots[ROOM];
@@ -26,7 +29,11 @@ static struct {
 	unsigned int fail_nth;
 	int fail_error;
 	int vfio_files;
+	unsigned int messages[MESSAGES]; /* that reached the guest, by data */
 } kvm;
+
+/* vCPU threads and the loop come here at the same time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void fake_kvm_reset(void)
 {
@@ -92,9 +99,9 @@ static int set_slot(const struct kvm_userspace_memory_region *r)
 	if (r->slot >= ROOM)
 		return -EINVAL;
 	for (i = 0; i < ROOM && r->memory_size; i++)
-		if (i != r->slot && span_overlaps(kvm.slots[i].guest_phys_addr,
-						  kvm.slots[i].memory_size, r->guest_phys_addr,
-						  r->memory_size))
+		if (i != r->slot &&
+		    span_overlaps(kvm.slots[i].guest_phys_addr, kvm.slots[i].memory_size,
+				  r->guest_phys_addr, r->memory_size))
 			return -EEXIST;
 	kvm.slots[r->slot] = *r;
 	return 0;
@@ -129,11 +136,53 @@ unsigned int fake_kvm_irqfds(void)
 	return kvm.irqfd_count;
 }
 
+static void message(uint32_t addr, uint32_t data)
+{
+	if ((addr & ~0xfffffu) == 0xfee00000u)
+		kvm.messages[data % MESSAGES]++;
+}
+
+/* What the descriptor has counted since KVM looked goes the way of its route, as one message. */
+static void deliver(const struct kvm_irqfd *irqfd)
+{
+	const struct kvm_irq_routing_msi *route = fake_kvm_route(irqfd->gsi);
+
+	if (route && io_eventfd_drain((int)irqfd->fd))
+		message(route->address_lo, route->data);
+}
+
+static void deliver_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < kvm.irqfd_count; i++)
+		deliver(&kvm.irqfds[i]);
+}
+
+unsigned int fake_kvm_messages(uint32_t data)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&lock);
+	deliver_all();
+	n = kvm.messages[data % MESSAGES];
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+static int signal_msi(const struct kvm_msi *msi)
+{
+	message(msi->address_lo, msi->data);
+	return 1;
+}
+
 static int set_irqfd(const struct kvm_irqfd *arg)
 {
 	struct kvm_irqfd *irqfd = find_irqfd((int)arg->fd);
 
 	if (arg->flags & KVM_IRQFD_FLAG_DEASSIGN) {
+		if (irqfd)
+			deliver(irqfd);
 		if (irqfd)
 			*irqfd = kvm.irqfds[--kvm.irqfd_count];
 		return 0;
@@ -215,18 +264,24 @@ static int set_device_attr(const struct kvm_device_attr *attr)
 
 static int set_routes(const struct kvm_irq_routing *table)
 {
+	unsigned int i;
+
 	if (table->nr > ROOM)
 		return -EINVAL;
+	for (i = 0; i < table->nr; i++)
+		if (table->entries[i].gsi >= ROOM)
+			return -EINVAL;
+	/* What came before takes the old routes. */
+	deliver_all();
 	memcpy(kvm.routes, table->entries, table->nr * sizeof(kvm.routes[0]));
 	kvm.route_count = table->nr;
 	return 0;
 }
 
-int kvm_ioctl(int fd, unsigned long request, void *arg)
+static int vm_ioctl(unsigned long request, void *arg)
 {
 	int ret = count(request);
 
-	(void)fd;
 	if (ret)
 		return ret;
 	switch (request) {
@@ -238,9 +293,12 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 		return set_doorbell(arg);
 	case KVM_SET_GSI_ROUTING:
 		return set_routes(arg);
+	case KVM_SIGNAL_MSI:
+		return signal_msi(arg);
 	case KVM_CREATE_DEVICE:
 		/* A real descriptor, for its owner closes it. */
-		((struct kvm_create_device *)arg)->fd = (__u32)memfd_create("fake-kvm", MFD_CLOEXEC);
+		((struct kvm_create_device *)arg)->fd =
+			(__u32)memfd_create("fake-kvm", MFD_CLOEXEC);
 		return 0;
 	case KVM_SET_DEVICE_ATTR:
 		return set_device_attr(arg);
@@ -249,11 +307,25 @@ int kvm_ioctl(int fd, unsigned long request, void *arg)
 	}
 }
 
-int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg)
+int kvm_ioctl(int fd, unsigned long request, void *arg)
 {
-	int ret = count(request);
+	int ret;
 
 	(void)fd;
+	pthread_mutex_lock(&lock);
+	ret = vm_ioctl(request, arg);
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg)
+{
+	int ret;
+
+	(void)fd;
+	pthread_mutex_lock(&lock);
+	ret = count(request);
+	pthread_mutex_unlock(&lock);
 	if (ret)
 		return ret;
 	if (request == KVM_CHECK_EXTENSION)

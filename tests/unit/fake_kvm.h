@@ -2,7 +2,8 @@
 /*
  * KVM as a test sees it: stands in for vmm/kvm_sys.c when a test calls one of these. Remembers
  * memory slots, irqfds, routes and ioeventfds, counts each request, and fails on command. One for
- * the process; fake_kvm_reset() before each test.
+ * the process; fake_kvm_reset() before each test. The ioctls may come from several threads; ask for
+ * anything but fake_kvm_messages() when they are done.
  */
 #ifndef VIADUCT_TESTS_FAKE_KVM_H
 #define VIADUCT_TESTS_FAKE_KVM_H
@@ -29,6 +30,9 @@ int fake_kvm_resample(int fd);
 unsigned int fake_kvm_irqfds(void);
 /* The message route of @gsi as last committed, or NULL. */
 const struct kvm_irq_routing_msi *fake_kvm_route(unsigned int gsi);
+/* Messages with @data that reached the guest so far: by irqfd and route, or by KVM_SIGNAL_MSI. What
+ * an attached descriptor has counted is taken out and delivered first, as KVM does at once. */
+unsigned int fake_kvm_messages(__u32 data);
 /* The descriptor that a write at @addr would signal, -1 for none. */
 int fake_kvm_doorbell(__u64 addr, bool pio);
 unsigned int fake_kvm_doorbells(void);

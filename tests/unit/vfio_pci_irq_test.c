@@ -6,11 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <linux/kvm.h>
 #include <linux/pci_regs.h>
 
+#include "base/io.h"
 #include "base/util.h"
 #include "fake_guest.h"
 #include "fake_kvm.h"
@@ -242,6 +244,140 @@ static void test_host_short(void **state)
 	assert_int_equal(dev->fds[2], pci_vector_fd(pdev, 2));
 }
 
+/* A kernel that says ENOSPC to the lot, as it does when one vector of several is not to be had. */
+static void test_host_refuses_the_lot(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+	unsigned int v;
+
+	fake_guest_place(g);
+	for (v = 0; v < 3; v++)
+		fake_guest_msix_entry(g, pdev, v, false);
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, 1, ENOSPC);
+	fake_guest_msix_enable(pdev, true);
+	assert_int_equal(g->len, 0);
+	for (v = 0; v < 3; v++)
+		assert_int_equal(dev->fds[v], pci_vector_fd(pdev, v));
+	fake_guest_msix_enable(pdev, false);
+	/* And in truth has two. */
+	dev->vectors_room = 2;
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, 1, ENOSPC);
+	fake_guest_msix_enable(pdev, true);
+	assert_true(fake_guest_logged(g, "the host gives 2 of 3; 1 in use stay silent"));
+	assert_int_equal(dev->fds[1], pci_vector_fd(pdev, 1));
+	assert_int_equal(dev->fds[2], -1);
+}
+
+/* A count that shrinks from call to call ends, and so does one that makes no sense. */
+static void test_host_counts_down(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+	unsigned int v;
+
+	fake_guest_place(g);
+	for (v = 0; v < 3; v++)
+		fake_guest_msix_entry(g, pdev, v, false);
+	dev->vectors_room = 1;
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, 1, -2);
+	fake_guest_msix_enable(pdev, true);
+	assert_true(fake_guest_logged(g, "the host gives 1 of 3; 2 in use stay silent"));
+	assert_int_equal(dev->mode, MSIX);
+	fake_guest_msix_enable(pdev, false);
+	dev->vectors_room = 16;
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, 1, -3000);
+	fake_guest_msix_enable(pdev, true);
+	assert_int_equal(dev->mode, MSIX);
+	for (v = 0; v < 3; v++)
+		assert_int_equal(dev->fds[v], pci_vector_fd(pdev, v));
+}
+
+/* No route, no attach: before the guest sees the function, and the others go on. */
+static void test_more_vectors_than_routes(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+	struct err err = { 0 };
+
+	fake_vfio_nvme(NVME, NVME_GROUP);
+	fake_guest_place(g);
+	linux_enable(g, pdev, 3);
+	g->vm->irqs.gsi_max = GSI_MSI_FIRST + 60;
+	assert_int_equal(fake_guest_try(g, NVME, &err), -ENOSPC);
+	if (!strstr(err.msg, NVME) ||
+	    !strstr(err.msg, "interrupt vectors do not fit: KVM has 60 routes for messages, 3 of "
+			     "them are the other devices'"))
+		fail_msg("%s", err.msg);
+	assert_int_equal(g->vm->irqs.promised, 3);
+	assert_int_equal(fake_kvm_irqfds(), 3);
+	io_eventfd_signal(vf->fds[2]);
+	assert_int_equal(fake_kvm_messages(0x42), 1);
+	g->vm->irqs.gsi_max = GSI_MSI_FIRST + 200;
+	fake_guest_add(g, NVME);
+}
+
+static void test_a_thousand_rounds_leak_no_gsi(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *pdev;
+	unsigned int i;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	for (i = 0; i < 1000; i++) {
+		pdev = fake_guest_add(g, VF0);
+		fake_guest_place(g);
+		linux_enable(g, pdev, 3);
+		assert_int_equal(g->vm->irqs.gsi_top, 3);
+		dev_remove(&pdev->dev);
+		loop_do_posted(g->vm->loop);
+		assert_int_equal(g->vm->irqs.gsi_top, 0);
+		assert_int_equal(g->vm->irqs.promised, 0);
+		assert_int_equal(fake_kvm_irqfds(), 0);
+	}
+}
+
+static uint64_t pba(struct fake_guest *g, struct pci_dev *pdev)
+{
+	return fake_guest_read(g, pci_bar_addr(pdev, pdev->msix.pba_bar) + pdev->msix.pba_offset,
+			       8);
+}
+
+/* What is masked in KVM pends here; what was never connected pends in the function itself. */
+static void test_pending_bits(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, VF0);
+	struct fake_region *region = &dev->regions[pdev->msix.pba_bar];
+	uint64_t own = htole64(4);
+
+	fake_guest_place(g);
+	assert_int_equal(pba(g, pdev), 0);
+	linux_enable(g, pdev, 2);
+	fake_guest_msix_entry(g, pdev, 0, true);
+	assert_int_equal(pba(g, pdev), 0);
+	io_eventfd_signal(dev->fds[0]);
+	io_eventfd_signal(dev->fds[0]);
+	io_eventfd_signal(dev->fds[1]);
+	assert_int_equal(fake_kvm_messages(0x41), 1);
+	assert_int_equal(pba(g, pdev), 1);
+	assert_int_equal(fake_kvm_messages(0x40), 0);
+	assert_int_equal(pwrite(region->memfd, &own, 8, pdev->msix.pba_offset), 8);
+	assert_int_equal(pba(g, pdev), 5);
+	/* The guest cannot change them. */
+	fake_guest_write(g, pci_bar_addr(pdev, pdev->msix.pba_bar) + pdev->msix.pba_offset, 8, 0);
+	assert_int_equal(pba(g, pdev), 5);
+	fake_guest_msix_entry(g, pdev, 0, false);
+	assert_int_equal(pba(g, pdev), 4);
+	assert_int_equal(fake_kvm_messages(0x40), 1);
+	fake_guest_msix_enable(pdev, false);
+	assert_int_equal(pba(g, pdev), 0);
+}
+
 static void test_msi(void **state)
 {
 	struct fake_guest *g = *state;
@@ -262,9 +398,74 @@ static void test_msi(void **state)
 	}
 	irqs_flush(&g->vm->irqs);
 	assert_int_equal(fake_kvm_irqfds(), 4);
-	pci_config_write(pdev, 0x52, 2, 0);
+	assert_int_equal(g->len, 0);
+}
+
+static void stop(void *opaque)
+{
+	loop_stop(((struct vm *)opaque)->loop);
+}
+
+static void run_for_ms(struct vm *vm, unsigned int ms)
+{
+	struct loop_timer *timer;
+	struct err err = { 0 };
+
+	assert_int_equal(loop_timer_new(vm->loop, NULL, stop, vm, &timer, &err), 0);
+	loop_timer_set(timer, ms * 1000000ull);
+	assert_int_equal(loop_run(vm->loop, &err), 0);
+	loop_timer_del(timer);
+}
+
+/* A driver that changes its vectors passes through INTx: nothing is set up for that moment. Where
+ * it stays, INTx comes up. */
+static void test_messages_to_intx(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	unsigned int i, intx = fake_kvm_count(KVM_IRQFD);
+
+	fake_guest_place(g);
+	linux_enable(g, pdev, 1);
+	intx = fake_kvm_count(KVM_IRQFD) - intx - 1;
+	assert_int_equal(intx, 1); /* taken away */
+	fake_vfio_forget();
+	intx = fake_kvm_count(KVM_IRQFD);
+	for (i = 0; i < 10; i++) {
+		fake_guest_msix_enable(pdev, false);
+		assert_int_equal(dev->mode, -1);
+		msix_masked_all(g, pdev, true);
+		assert_int_equal(dev->mode, MSIX);
+	}
+	assert_int_equal(dev->set_count, 20);
+	assert_int_equal(fake_kvm_count(KVM_IRQFD) - intx, 1); /* the one vector's */
+	/* Interrupt Disable set, messages off, then it is cleared: as Linux ends MSI-X. */
+	pci_config_write(pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+	fake_guest_msix_enable(pdev, false);
+	pci_config_write(pdev, PCI_COMMAND, 2, 0);
+	assert_int_equal(dev->mode, -1);
+	run_for_ms(g->vm, 60);
 	assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
-	assert_int_equal(fake_kvm_irqfds(), 1);
+	assert_int_equal(dev->unmask, pdev->intx.resample);
+	assert_int_equal(fake_kvm_irqfd(pdev->intx.trigger),
+			 GSI_PCI_FIRST + (pdev->devfn >> 3) % GSI_PCI_COUNT);
+	assert_int_equal(g->len, 0);
+}
+
+static void test_intx_later_and_quiesced(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+
+	fake_guest_place(g);
+	linux_enable(g, pdev, 1);
+	fake_guest_msix_enable(pdev, false);
+	pdev->dev.class->quiesce(&pdev->dev);
+	run_for_ms(g->vm, 60);
+	assert_int_equal(dev->mode, -1);
+	assert_int_equal(fake_kvm_irqfds(), 0);
 }
 
 /* The interrupt goes by trigger from VFIO to KVM, the EOI by resample back. */
@@ -281,11 +482,14 @@ static void test_intx(void **state)
 	assert_int_equal(fake_kvm_resample(pdev->intx.trigger), pdev->intx.resample);
 	assert_int_equal(fake_kvm_irqfd(pdev->intx.trigger),
 			 GSI_PCI_FIRST + (pdev->devfn >> 3) % GSI_PCI_COUNT);
-	/* INTx disable takes both down, and clearing it brings them back. */
-	pci_config_write(pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
-	assert_int_equal(dev->mode, -1);
-	assert_int_equal(fake_kvm_irqfds(), 0);
-	pci_config_write(pdev, PCI_COMMAND, 2, 0);
+	/* Interrupt Disable is the kernel's to obey: a driver may set it at each interrupt. */
+	for (unsigned int i = 0; i < 10; i++) {
+		pci_config_write(pdev, PCI_COMMAND, 2, PCI_COMMAND_INTX_DISABLE);
+		assert_int_equal(get_le16(dev->config + PCI_COMMAND),
+				 PCI_COMMAND_INTX_DISABLE | PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+		pci_config_write(pdev, PCI_COMMAND, 2, 0);
+	}
+	assert_int_equal(dev->set_count, 2);
 	assert_int_equal(dev->unmask, pdev->intx.resample);
 	assert_int_equal(fake_kvm_irqfds(), 1);
 	dev_reset_all(g->vm);
@@ -343,10 +547,18 @@ static void test_modes(void **state)
 		linux_enable(g, pdev, 4);
 		assert_int_equal(dev->mode, MSIX);
 		/* Both on at once: a fault of the guest's. MSI-X stands. */
+		pci_config_write(pdev, 0x54, 4, 0xfee00000);
 		pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE);
 		assert_int_equal(dev->mode, MSIX);
 		fake_guest_msix_enable(pdev, false);
 		assert_int_equal(dev->mode, VFIO_PCI_MSI_IRQ_INDEX);
+		/* Off and on beside MSI-X: its vectors are not taken for MSI-X's. */
+		fake_guest_msix_enable(pdev, true);
+		fake_vfio_forget();
+		pci_config_write(pdev, 0x52, 2, 0);
+		pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE | 7 << 4);
+		assert_int_equal(pdev->msi.count, pdev->msi.count_max);
+		assert_int_equal(dev->set_count, 0);
 		dev_reset_all(g->vm);
 		assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
 	}
@@ -382,7 +594,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_noresize, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noresize_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_refuses_the_lot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_host_counts_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_vectors_than_routes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_thousand_rounds_leak_no_gsi, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_pending_bits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_msi, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_messages_to_intx, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_intx_later_and_quiesced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_intx_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
