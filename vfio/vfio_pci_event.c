@@ -87,8 +87,7 @@ static void reset_done(struct vfio_pci *vp, const struct err *err)
 
 	vp->event.resetting = false;
 	vfio_pci_command_restore(vp);
-	vp->irq.hold = false;
-	vfio_pci_irq_apply(vp);
+	vfio_pci_irq_restart(vp);
 	if (!err->code) {
 		vfio_pci_bars_back(vp);
 		event_log(vp, LOG_WARN, "was reset after the error and is the guest's again; its "

@@ -77,5 +77,5 @@ void vfio_pci_power_after(struct vfio_pci *vp, enum vfio_pci_effect effect)
 	vfio_pci_command_quiet(vp);
 	vp->irq.hold = hold;
 	if (!hold)
-		vfio_pci_irq_apply(vp);
+		vfio_pci_irq_restart(vp);
 }
