@@ -14,6 +14,7 @@
 struct run_options {
 	struct vm_config config;
 	const char *serial;
+	char *pin; /* config.pin */
 	const char **devices; /* --device, in order; the strings are argv's */
 	unsigned int device_count;
 };

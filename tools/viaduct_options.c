@@ -19,8 +19,10 @@ static const struct {
 	{ "kernel", "FILE", "Linux bzImage, or ELF image with a PVH entry (required)" },
 	{ "initrd", "FILE", "initial RAM disk" },
 	{ "append", "STRING", "kernel command line" },
-	{ "memory", "SIZE[,share=on]", "guest memory, such as 512M or 4G (512M)" },
-	{ "cpus", "N", "vCPUs (1)" },
+	{ "memory", "SIZE[,page-size=4K|2M|1G][,node=N][,share=on][,populate=on|off]",
+	  "guest memory, such as 512M or 4G (512M)" },
+	{ "cpus", "N[,pin=CPUS[:CPUS…]]",
+	  "vCPUs (1), and which host CPUs each runs on, or all: 0-3:5, 0-1+8" },
 	{ "device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them" },
 	{ "serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)" },
 	{ "name", "NAME", "the guest's name (viaduct)" },
@@ -51,12 +53,31 @@ static int option_memory(struct vm_config *config, const char *value)
 	return EXIT_FAILURE;
 }
 
-static int option_number(const char *name, const char *value, uint64_t *ret_value)
+/* "4" or "4,pin=0-3". */
+static int option_cpus(struct run_options *opts, const char *value)
 {
-	if (!opt_parse_u64(value, ret_value))
-		return 0;
-	fprintf(stderr, "viaduct: --%s %s: it takes a number\n", name, value);
-	return EXIT_FAILURE;
+	static const struct opt_field fields[] = {
+		{ "cpus", OPT_U32, offsetof(struct vm_config, cpus), 0, 0, false, "vCPUs" },
+		{ "pin", OPT_STR, offsetof(struct run_options, pin), 0, 0, false, "host CPUs" },
+	};
+	struct err err = { 0 };
+	struct opt_list list;
+	const char *pin;
+	int ret = opt_list_parse(&list, value, &err);
+
+	if (!ret) {
+		pin = opt_list_get(&list, "pin");
+		ret = opt_decode(&fields[0], &opts->config, list.head, &err);
+		if (!ret && list.count > (pin ? 1u : 0u))
+			ret = err_set(&err, -EINVAL, "there is no other option than pin");
+		if (!ret && pin)
+			ret = opt_decode(&fields[1], opts, pin, &err);
+		opts->config.pin = opts->pin;
+		opt_list_done(&list);
+	}
+	if (ret)
+		fprintf(stderr, "viaduct: --cpus %s: %s\n", value, err.msg);
+	return ret ? EXIT_FAILURE : 0;
 }
 
 static int option_device(struct run_options *opts, const char *spec, bool *ret_done)
@@ -80,7 +101,6 @@ static int option_device(struct run_options *opts, const char *spec, bool *ret_d
 
 static int option_set(struct run_options *opts, const char *name, const char *value, bool *ret_done)
 {
-	uint64_t number = 0;
 	int ret = 0;
 
 	if (!strcmp(name, "kernel")) {
@@ -92,8 +112,7 @@ static int option_set(struct run_options *opts, const char *name, const char *va
 	} else if (!strcmp(name, "memory")) {
 		ret = option_memory(&opts->config, value);
 	} else if (!strcmp(name, "cpus")) {
-		ret = option_number(name, value, &number);
-		opts->config.cpus = number > 100000 ? 100000 : (unsigned int)number;
+		ret = option_cpus(opts, value);
 	} else if (!strcmp(name, "device")) {
 		ret = option_device(opts, value, ret_done);
 	} else if (!strcmp(name, "serial")) {
@@ -146,6 +165,8 @@ int options_parse(int argc, char **argv, struct run_options *opts, bool *ret_don
 
 void options_done(struct run_options *opts)
 {
+	free(opts->pin);
+	opts->pin = NULL;
 	free(opts->devices);
 	opts->devices = NULL;
 }

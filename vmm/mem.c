@@ -67,6 +67,15 @@ static int mem_bank_add(struct mem *mem, gpa_t gpa, uint64_t size, uint64_t offs
 	return 0;
 }
 
+static bool mem_populate_first(const struct vm_config *config)
+{
+	const struct mem_options *opt = &config->ram;
+
+	if (config->plan)
+		return false;
+	return opt->populate_set ? opt->populate : mem_options_hugetlb(opt);
+}
+
 int mem_init(struct mem *mem, struct vm *vm, uint64_t size, struct err *err)
 {
 	uint64_t low = MIN(size, GPA_LOW_RAM_MAX);
@@ -84,6 +93,8 @@ int mem_init(struct mem *mem, struct vm *vm, uint64_t size, struct err *err)
 		ret = mem_bank_add(mem, 0, low, 0, err);
 	if (!ret && size > low)
 		ret = mem_bank_add(mem, GPA_HIGH_RAM, size - low, low, err);
+	if (!ret && mem_populate_first(&vm->config))
+		ret = mem_populate(mem, err);
 	if (ret)
 		mem_done(mem);
 	return ret;
@@ -276,6 +287,11 @@ int mem_listener_add(struct mem *mem, struct mem_listener *listener, struct err 
 	unsigned int i;
 	int ret = 0;
 
+	/* A device may reach all of it, so the map will touch it, with one thread. */
+	if (!mem->vm->config.ram.populate_set)
+		ret = mem_populate(mem, err);
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&mem->lock);
 	for (i = 0; i < mem->bank_count && !ret; i++)
 		ret = listener->map(listener->opaque, mem->banks[i].gpa, mem->banks[i].size,

@@ -23,12 +23,23 @@ struct vm;
 
 #define MEM_BANKS_MAX 2
 
-/* How RAM is made. All zero: private memory in transparent huge pages. */
+/* How RAM is made. All zero: private memory in transparent huge pages, from any node. */
 struct mem_options {
-	bool share; /* one memfd, which other processes can be given (vhost-user) */
+	uint64_t page_size; /* 4 KiB; 2 MiB or 1 GiB out of the host's pool; 0: transparent ones */
+	bool share;	    /* one memfd, which other processes can be given (vhost-user) */
+	bool bind;	    /* to @node alone */
+	uint32_t node;
+	/* Touched before the guest starts. Not said: pages of a pool are, others when a function of
+	 * the host is there, whose DMA needs all of them anyway. */
+	bool populate, populate_set;
 };
 
-/* Decodes "2G,share=on" or "size=2G,share=on" (--memory). What is not named keeps its value; on
+static inline bool mem_options_hugetlb(const struct mem_options *opt)
+{
+	return opt->page_size > 4096;
+}
+
+/* Decodes "2G,node=0" or "size=2G,node=0" (--memory). What is not named keeps its value; on
  * failure (-EINVAL, -ERANGE, -ENOMEM) all does. */
 int mem_options_parse(const char *text, uint64_t *size, struct mem_options *ram, struct err *err);
 
@@ -67,6 +78,7 @@ struct mem {
 	struct vm *vm;
 	int memfd; /* -1: RAM is private */
 	uint64_t size;
+	bool populated;
 	struct mem_bank banks[MEM_BANKS_MAX];
 	unsigned int bank_count;
 	pthread_mutex_t lock; /* a leaf: slots, parts, listeners */
@@ -76,9 +88,9 @@ struct mem {
 	struct mem_listener *listeners;
 };
 
-/* Creates RAM of @size bytes (page multiple, at least 1 MiB): one bank below GPA_LOW_RAM_MAX and
- * the rest above 4 GiB, and its memory slots. @vm's KVM fds are open, or -1 (plan, tests): then no
- * slots are made. */
+/* Creates RAM of @size bytes (page multiple, at least 1 MiB), as vm->config.ram says: one bank
+ * below GPA_LOW_RAM_MAX and the rest above 4 GiB, and its memory slots. @vm's KVM fds are open, or
+ * -1 (plan, tests): then no slots are made. */
 int mem_init(struct mem *mem, struct vm *vm, uint64_t size, struct err *err);
 void mem_done(struct mem *mem);
 
@@ -100,8 +112,8 @@ int mem_part_map(struct mem *mem, struct mem_part *part, gpa_t gpa, struct err *
 void mem_part_unmap(struct mem *mem, struct mem_part *part);
 void mem_part_forget(struct mem *mem, struct mem_part *part);
 
-/* Adds a listener and maps all that is there into it. On failure what was mapped is unmapped and
- * the listener is not added. */
+/* Adds a listener and maps all that is there into it, RAM populated before. On failure what was
+ * mapped is unmapped and the listener is not added. */
 int mem_listener_add(struct mem *mem, struct mem_listener *listener, struct err *err);
 /* Unmaps everything from it and takes it away. */
 void mem_listener_del(struct mem *mem, struct mem_listener *listener);

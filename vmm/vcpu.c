@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "vcpu_cpuid.h"
 #include "kvm_sys.h"
+#include "vcpu_pin.h"
 #include "vcpu_state.h"
 #include "vm.h"
 
@@ -271,12 +272,17 @@ int vcpus_start(struct vm *vm, struct err *err)
 	struct sigaction sa = { .sa_handler = vcpu_kicked };
 	pthread_attr_t attr;
 	unsigned int i;
+	cpu_set_t set;
 	int ret = 0;
 
 	sigaction(VCPU_KICK, &sa, NULL);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, VCPU_STACK);
 	for (i = 0; i < vm->vcpu_count && !ret; i++) {
+		if (vm->config.pin) {
+			vcpu_pin_set(vm->config.pin, i, &set);
+			pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+		}
 		ret = pthread_create(&vm->vcpus[i].thread, &attr, vcpu_main, &vm->vcpus[i]);
 		vm->vcpus[i].started = !ret;
 	}

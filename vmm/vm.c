@@ -9,6 +9,8 @@
 #include "acpi.h"
 #include "base/util.h"
 #include "kvm_sys.h"
+#include "mem_host.h"
+#include "vcpu_pin.h"
 
 #define TRIPLE_FAULTS_MAX 3
 #define TRIPLE_FAULT_WINDOW_S 10
@@ -82,7 +84,7 @@ static int vm_check_memory(const struct vm_config *config, struct err *err)
 			       "with --memory",
 			       (unsigned long long)(config->memory / MIB),
 			       (unsigned long long)(host / MIB));
-	return 0;
+	return mem_host_check("/sys", config->memory, &config->ram, err);
 }
 
 static int vm_check_cpus(const struct vm_config *config, struct err *err)
@@ -90,7 +92,7 @@ static int vm_check_cpus(const struct vm_config *config, struct err *err)
 	if (!config->cpus || config->cpus > VCPUS_MAX)
 		return err_set(err, -EINVAL, "%u vCPUs: a guest takes 1 to %u; give another --cpus",
 			       config->cpus, VCPUS_MAX);
-	return 0;
+	return config->pin ? vcpu_pin_check(config->pin, config->cpus, err) : 0;
 }
 
 /* A guest's kernel on a KVM without hardware below it would crawl through KVM's instruction

@@ -33,6 +33,7 @@ struct vm_config {
 	uint64_t memory; /* bytes */
 	struct mem_options ram;
 	unsigned int cpus;
+	const char *pin; /* vcpu_pin.h; NULL: vCPUs run where this process may */
 	const char *kvm_path; /* NULL: /dev/kvm */
 	bool plan; /* no KVM: devices are probed and placed, nothing is started */
 	struct boot_spec boot; /* kernel NULL: the caller loads memory itself (tests) */

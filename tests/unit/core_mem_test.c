@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "core_rig.h"
+#include "vmm/mem_priv.h"
 
 static void test_accessors_check_the_whole_span(void **state)
 {
@@ -134,6 +135,185 @@ static void test_shared_ram_is_one_file(void **state)
 	assert_int_equal(mem.memfd, -1);
 }
 
+static uint64_t resident(const void *hva, uint64_t size)
+{
+	uint64_t pages = size / 4096, i, n = 0;
+	unsigned char *seen = malloc(pages);
+
+	assert_non_null(seen);
+	assert_int_equal(mincore((void *)hva, size, seen), 0);
+	for (i = 0; i < pages; i++)
+		n += seen[i] & 1;
+	free(seen);
+	return n * 4096;
+}
+
+static int nothing_to_map(void *opaque, iova_t iova, uint64_t size, void *hva, bool ram,
+			  struct err *err)
+{
+	(void)iova;
+	(void)ram;
+	(void)err;
+	/* All of it is there before the map. */
+	*(bool *)opaque = resident(hva, size) == size;
+	return 0;
+}
+
+static void nothing_to_unmap(void *opaque, iova_t iova, uint64_t size)
+{
+	(void)opaque;
+	(void)iova;
+	(void)size;
+}
+
+static void test_ram_is_populated_for_a_device_or_when_asked(void **state)
+{
+	struct err err = { 0 };
+	struct vm vm = { .fd = FAKE_KVM_VM_FD };
+	bool all = false;
+	struct mem_listener l = { .map = nothing_to_map, .unmap = nothing_to_unmap,
+				  .opaque = &all };
+	struct mem mem;
+	uint8_t kept = 0x5a;
+
+	(void)state;
+	fake_kvm_reset();
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), 0);
+	assert_int_equal(resident(mem.banks[0].hva, 16 * MIB), 0);
+	assert_int_equal(mem_write(&mem, 0x1000, &kept, 1), 0);
+	assert_int_equal(mem_listener_add(&mem, &l, &err), 0);
+	assert_true(all);
+	kept = 0;
+	assert_int_equal(mem_read(&mem, 0x1000, &kept, 1), 0);
+	assert_int_equal(kept, 0x5a);
+	mem_listener_del(&mem, &l);
+	mem_done(&mem);
+
+	vm.config.ram.populate_set = true; /* off */
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), 0);
+	assert_int_equal(mem_listener_add(&mem, &l, &err), 0);
+	assert_false(all);
+	mem_listener_del(&mem, &l);
+	mem_done(&mem);
+
+	vm.config.ram.populate = true;
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), 0);
+	assert_int_equal(resident(mem.banks[0].hva, 16 * MIB), 16 * MIB);
+	mem_done(&mem);
+	/* A plan shows memory and takes none. */
+	vm.config.plan = true;
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), 0);
+	assert_int_equal(resident(mem.banks[0].hva, 16 * MIB), 0);
+	mem_done(&mem);
+}
+
+/* Several chunks and several threads; banks whose sizes are no multiple of a chunk. */
+static void test_every_part_of_every_bank_is_populated(void **state)
+{
+	static const uint64_t sizes[] = { 258 * MIB, 2 * MIB, 256 * MIB };
+	struct vm vm = { .fd = -1 };
+	struct mem mem = { .vm = &vm };
+	struct err err = { 0 };
+	unsigned int i, n;
+
+	(void)state;
+	for (n = 0; n < 2; n++) {
+		mem.populated = false;
+		mem.bank_count = MEM_BANKS_MAX;
+		for (i = 0; i < MEM_BANKS_MAX; i++) {
+			mem.banks[i].size = mem.banks[i].map_size = sizes[n + i];
+			mem.banks[i].hva = mmap(NULL, sizes[n + i], PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			assert_ptr_not_equal(mem.banks[i].hva, MAP_FAILED);
+		}
+		assert_int_equal(mem_populate(&mem, &err), 0);
+		for (i = 0; i < MEM_BANKS_MAX; i++) {
+			assert_int_equal(resident(mem.banks[i].hva, sizes[n + i]), sizes[n + i]);
+			munmap(mem.banks[i].hva, sizes[n + i]);
+		}
+	}
+	/* What is not there cannot be populated, and the guest is told so. */
+	mem.populated = false;
+	mem.banks[0].hva = NULL;
+	mem.banks[0].map_size = 64 * KIB;
+	mem.bank_count = 1;
+	assert_int_equal(mem_populate(&mem, &err), -ENOMEM);
+	assert_non_null(strstr(err.msg, "the host has not"));
+	assert_false(mem.populated);
+}
+
+static void test_pages_of_a_pool_are_reserved_or_refused(void **state)
+{
+	struct err err = { 0 };
+	struct vm vm = { .fd = FAKE_KVM_VM_FD,
+			 .config.ram = { .page_size = GIB, .populate_set = true } };
+	struct mem mem;
+	int ret;
+
+	(void)state;
+	if (access("/sys/kernel/mm/hugepages/hugepages-1048576kB", F_OK)) {
+		print_message("this machine has no pages of 1 GiB\n");
+		skip();
+	}
+	fake_kvm_reset();
+	/* More than any pool of a machine that runs tests. */
+	ret = mem_init(&mem, &vm, 1024 * GIB, &err);
+	assert_int_equal(ret, -ENOMEM);
+	assert_non_null(strstr(err.msg, "guest memory takes 1024 pages of 1 GiB"));
+	vm.config.ram.share = true;
+	assert_int_equal(mem_init(&mem, &vm, 1024 * GIB, &err), -ENOMEM);
+	assert_non_null(strstr(err.msg, "guest memory takes 1024 pages of 1 GiB"));
+}
+
+static void test_small_pages_when_asked(void **state)
+{
+	struct err err = { 0 };
+	struct vm vm = { .fd = FAKE_KVM_VM_FD, .config.ram.page_size = 4096 };
+	struct mem mem;
+
+	(void)state;
+	fake_kvm_reset();
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), 0);
+	assert_false(vm_flag(mem.banks[0].hva, " hg "));
+	if (!access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		assert_true(vm_flag(mem.banks[0].hva, " nh "));
+	mem_done(&mem);
+}
+
+static void test_memory_comes_from_the_node_that_is_named(void **state)
+{
+	struct err err = { 0 };
+	struct vm vm = { .fd = FAKE_KVM_VM_FD, .config.ram = { .bind = true } };
+	struct mem mem;
+	bool bound = false;
+	char line[512], at[32];
+	FILE *f;
+	int ret;
+
+	(void)state;
+	fake_kvm_reset();
+	ret = mem_init(&mem, &vm, 16 * MIB, &err);
+	if (ret == -ENOSYS) {
+		print_message("this machine's kernel knows no NUMA nodes\n");
+		skip();
+	}
+	assert_int_equal(ret, 0);
+	f = fopen("/proc/self/numa_maps", "re");
+	snprintf(at, sizeof(at), "%llx bind:0", (unsigned long long)(uintptr_t)mem.banks[0].hva);
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		bound = bound || strstr(line, at);
+	fclose(f);
+	assert_true(bound);
+	mem_done(&mem);
+	vm.config.ram.node = 1023;
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "node=1023: not a node"));
+	vm.config.ram.node = 1024;
+	assert_int_equal(mem_init(&mem, &vm, 16 * MIB, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "node=1024: not a node"));
+}
+
 static void test_every_failing_slot_leaves_nothing(void **state)
 {
 	unsigned int nth;
@@ -241,6 +421,11 @@ int main(void)
 		cmocka_unit_test(test_ram_beyond_the_hole_is_a_second_bank),
 		cmocka_unit_test(test_ram_is_private_and_asks_for_huge_pages),
 		cmocka_unit_test(test_shared_ram_is_one_file),
+		cmocka_unit_test(test_ram_is_populated_for_a_device_or_when_asked),
+		cmocka_unit_test(test_every_part_of_every_bank_is_populated),
+		cmocka_unit_test(test_pages_of_a_pool_are_reserved_or_refused),
+		cmocka_unit_test(test_small_pages_when_asked),
+		cmocka_unit_test(test_memory_comes_from_the_node_that_is_named),
 		cmocka_unit_test(test_every_failing_slot_leaves_nothing),
 		cmocka_unit_test(test_a_bar_stays_mapped_for_dma_while_its_decode_is_off),
 		cmocka_unit_test(test_a_failing_dma_map_of_ram_takes_the_others_back),

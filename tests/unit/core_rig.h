@@ -20,7 +20,9 @@ static inline struct vm *rig_new(uint64_t memory)
 	struct err err = { 0 };
 
 	fake_kvm_reset();
-	vm->config = (struct vm_config){ .name = "rig", .memory = memory, .cpus = 1 };
+	/* Not populated for a device that reaches none of it. */
+	vm->config = (struct vm_config){ .name = "rig", .memory = memory, .cpus = 1,
+					 .ram.populate_set = true };
 	vm->kvm_fd = FAKE_KVM_FD;
 	vm->fd = FAKE_KVM_VM_FD;
 	vm->kvm_vfio_fd = -1;

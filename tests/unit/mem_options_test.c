@@ -19,7 +19,7 @@ struct parsed {
 
 static struct parsed parse(const char *text)
 {
-	struct parsed p = {.size = 512 * MIB};
+	struct parsed p = { .size = 512 * MIB };
 
 	p.ret = mem_options_parse(text, &p.size, &p.ram, &p.err);
 	return p;
@@ -42,6 +42,18 @@ static void test_a_size_alone_or_by_name(void **state)
 	assert_int_equal(p.ret, 0);
 	assert_int_equal(p.size, 64 * MIB);
 	assert_true(p.ram.share);
+	assert_false(p.ram.bind || p.ram.populate_set);
+	p = parse("1G,page-size=2M,node=0,populate=off");
+	assert_int_equal(p.ret, 0);
+	assert_int_equal(p.ram.page_size, 2 * MIB);
+	assert_true(p.ram.bind);
+	assert_int_equal(p.ram.node, 0);
+	assert_true(p.ram.populate_set);
+	assert_false(p.ram.populate);
+	p = parse("1G,page-size=4k,populate");
+	assert_int_equal(p.ret, 0);
+	assert_int_equal(p.ram.page_size, 4 * KIB);
+	assert_true(p.ram.populate_set && p.ram.populate);
 	/* The size that is not given stays the caller's. */
 	p = parse("share=on");
 	assert_int_equal(p.ret, 0);
@@ -64,6 +76,12 @@ static void test_what_is_wrong_is_named_and_changes_nothing(void **state)
 	refused("plenty", -EINVAL, "a size such as 512M");
 	refused("2G,share=maybe", -EINVAL, "share=maybe");
 	refused("share=on,colour=red", -EINVAL, "colour: no such option");
+	refused("2G,colour=red", -EINVAL, "size, page-size, node, share, populate");
+	refused("2G,page-size=3M", -EINVAL, "page-size=3M: it takes 4K, 2M or 1G");
+	refused("2G,page-size=2G", -ERANGE, "page-size=2G");
+	refused("2G,page-size=huge", -EINVAL, "page-size=huge");
+	refused("2G,node=-1", -EINVAL, "node=-1");
+	refused("2G,populate=later", -EINVAL, "populate=later");
 	refused("2G,size=3G", -EINVAL, "twice");
 	refused("share=on,share=off", -EINVAL, "twice");
 	refused("share=on,=3", -EINVAL, "no name");

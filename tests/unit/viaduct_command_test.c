@@ -159,6 +159,18 @@ static void test_bad_values_are_one_line_and_status_1(void **state)
 	expect(&r, 1, "0 vCPUs");
 	r = VIADUCT("plan", "--kernel", kernel, "--cpus", "1000");
 	expect(&r, 1, "1000 vCPUs");
+	r = VIADUCT("plan", "--kernel", kernel, "--cpus", "two");
+	expect(&r, 1, "--cpus two: cpus=two: it takes a number");
+	r = VIADUCT("plan", "--kernel", kernel, "--cpus", "2,pin=x");
+	expect(&r, 1, "pin=x: it takes a set of CPUs");
+	r = VIADUCT("plan", "--kernel", kernel, "--cpus", "2,colour=red");
+	expect(&r, 1, "no other option than pin");
+	r = VIADUCT("plan", "--kernel", kernel, "--memory", "64M,node=900");
+	expect(&r, 1, "node=900: ");
+	r = VIADUCT("plan", "--kernel", kernel, "--memory", "63M,page-size=2M");
+	expect(&r, 1, "page");
+	r = VIADUCT("plan", "--kernel", kernel, "--memory", "64M,colour=red");
+	expect(&r, 1, "--memory 64M,colour=red: colour: no such option");
 	r = VIADUCT("plan", "--kernel", kernel, "--memory", "4097K");
 	expect(&r, 1, "whole pages");
 	r = VIADUCT("plan", "--kernel", kernel, "--memory", "1024T");
