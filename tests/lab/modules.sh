@@ -3,13 +3,14 @@
 # Sourced by tests/lab/setup: kernel modules that Debian's kernels are built without. iommufd, with
 # the VFIO modules that know it (/dev/vfio/devices), and netdevsim come from Debian's own
 # linux-source of the same version, built against the unpacked headers: no kernel is built, and
-# nothing of it is installed. Takes half a minute, once for each kernel.
+# nothing of it is installed. Takes half a minute, once for each kernel. Drivers of our own, for cards
+# that Linux has none for, come from modules/*.c.
 # shellcheck disable=SC2034 # trash is the caller's
 
-MODULES_NAMES="iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci netdevsim"
+MODULES_NAMES="iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci netdevsim edu_test"
 
 # modules_id KVER: the folder's name in the cache; another recipe is another folder
-modules_id() { echo "modules-$1-$(sha256sum <"$here/modules.sh" | cut -c1-8)"; }
+modules_id() { echo "modules-$1-$(cat "$here"/modules.sh "$here"/modules/*.c | sha256sum | cut -c1-8)"; }
 
 # modules_fetch DIR KVER: linux-source and the headers of exactly this kernel, unpacked below DIR
 modules_fetch() {
@@ -55,7 +56,14 @@ modules_compile() { # DIR KVER
 	modules_make "$1" "$2" iommu/iommufd CONFIG_IOMMUFD=m KCFLAGS="$flags" &&
 		modules_make "$1" "$2" vfio CONFIG_IOMMUFD=m CONFIG_VFIO_DEVICE_CDEV=y KCFLAGS="$flags" \
 			KBUILD_EXTRA_SYMBOLS="$1/drivers/iommu/iommufd/Module.symvers" &&
-		modules_make "$1" "$2" net/netdevsim CONFIG_NETDEVSIM=m KCFLAGS=-DCONFIG_NETDEVSIM_MODULE=1
+		modules_make "$1" "$2" net/netdevsim CONFIG_NETDEVSIM=m KCFLAGS=-DCONFIG_NETDEVSIM_MODULE=1 &&
+		modules_own "$1/drivers/own" && modules_make "$1" "$2" own
+}
+
+modules_own() { # FOLDER: the drivers of ours, ready to be built there
+	local file
+	mkdir "$1" && cp "$here"/modules/*.c "$1" || return 1
+	for file in "$1"/*.c; do echo "obj-m += $(basename "$file" .c).o"; done >"$1/Kbuild"
 }
 
 # build_modules OUT KVER: the modules into the folder OUT, in place at once. Where the archive has
@@ -72,7 +80,7 @@ build_modules() {
 		why="linux-source of $kver cannot be had; tests/lab/setup --refresh takes a newer kernel"
 	elif ! { modules_patch "$dir" && modules_compile "$dir" "$kver"; } >"$dir/out/log" 2>&1; then
 		tail -n 20 "$dir/out/log" >&2
-		why="iommufd does not compile for $kver; see $out/log"
+		why="the modules do not compile for $kver; see $out/log"
 	else
 		rm "$dir/out/log"
 		for name in $MODULES_NAMES; do

@@ -9,6 +9,10 @@ VIADUCT=$VIADUCT_BUILD/viaduct
 VFCTL=$VIADUCT_BUILD/vfctl
 [ -x "$VIADUCT" ] && [ -x "$VFCTL" ] || die "no programs in $VIADUCT_BUILD; build them first"
 
+# Programs for guests (tests/lab/guest/*.c). Static, so of the release build whatever is tested.
+# shellcheck disable=SC2034 # for the scripts
+LAB_TOOLS=$LAB_ROOT/build/release/tests/lab
+
 guest_pid=''
 
 # guest_start LOG INITRD [OPTION...]: a guest in the background, its console in LOG, the program's

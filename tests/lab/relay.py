@@ -55,12 +55,26 @@ def checksum(folder, card, offset="0", length=str(1 << 20)):
         return hashlib.sha256(disk.read(int(length, 0))).hexdigest()
 
 
+def picture(folder, monitor, device):
+    """What a display shows: "WIDTHxHEIGHT SHA256-OF-ITS-RGB-BYTES"."""
+    path = os.path.join(folder, "picture.ppm")
+    monitor.ask("screendump", filename=path, device=device)
+    with open(path, "rb") as file:
+        if file.readline() != b"P6\n":
+            raise ValueError("the monitor gave no picture")
+        width, height = file.readline().split()
+        file.readline()  # the greatest value of a byte
+        return f"{int(width)}x{int(height)} {hashlib.sha256(file.read()).hexdigest()}"
+
+
 def hand(folder, monitor, line):
     """One line of an L1 script; returns the answer's text and status."""
     words = line.split()
     try:
         if words[:1] == ["checksum"]:
             return checksum(folder, *words[1:]), 0
+        if words[:1] == ["picture"]:
+            return picture(folder, monitor, *words[1:]), 0
         text = monitor.ask("human-monitor-command", **{"command-line": line})
         return text, 1 if text.startswith(("Error:", "unknown command")) else 0
     except (OSError, TypeError, ValueError) as error:

@@ -37,3 +37,14 @@ irqs() { grep -E "${1:-.}" /proc/interrupts; }
 
 # pci_driver BDF: the driver of a function
 pci_driver() { basename "$(readlink "/sys/bus/pci/devices/$1/driver")" 2>/dev/null; }
+
+# pci_find VENDOR:DEVICE [N]: the sysfs folder of the N-th (from 0) function with that id
+pci_find() {
+	_n=${2:-0}
+	for _d in /sys/bus/pci/devices/*; do
+		[ "$(cat "$_d/vendor" "$_d/device" | tr -d '\n')" = "0x${1%:*}0x${1#*:}" ] || continue
+		[ "$_n" -gt 0 ] || { echo "$_d"; return 0; }
+		_n=$((_n - 1))
+	done
+	return 1
+}
