@@ -77,6 +77,16 @@ struct func_taken {
 int func_resolve_free(const struct host *host, const char *name, const struct func_taken *taken,
 		      struct pci_addr *ret_addr, struct err *err);
 
+#define FUNC_SLOT_MAX 8
+
+/*
+ * The functions of a card, in order, VFs left out: @name is a slot (0000:09:00, 09:00) or whatever
+ * func_resolve() takes, for the slot of that function. There is at least one. Returns as
+ * func_resolve().
+ */
+int func_slot(const struct host *host, const char *name, struct pci_addr ret_addrs[FUNC_SLOT_MAX],
+	      unsigned int *ret_count, struct err *err);
+
 /* Reads all that func_info holds. Returns 0, -ENODEV when there is no such function, or -errno. */
 int func_read(const struct host *host, const struct pci_addr *addr, struct func_info *ret,
 	      struct err *err);

@@ -75,6 +75,15 @@ static int resolve_netdev(const struct host *host, const char *name, struct pci_
 	return 0;
 }
 
+/* "0000:09:00": an address but for its function number. */
+static bool is_slot(const char *name, struct pci_addr *ret_addr)
+{
+	char text[PCI_ADDR_STRLEN];
+	int n = snprintf(text, sizeof(text), "%s.0", name);
+
+	return n > 0 && (size_t)n < sizeof(text) && !pci_addr_parse(text, ret_addr);
+}
+
 /* An address or an interface's name, of @len characters. */
 static int resolve_plain(const struct host *host, const char *name, size_t len,
 			 struct pci_addr *ret_addr, struct err *err)
@@ -92,6 +101,10 @@ static int resolve_plain(const struct host *host, const char *name, size_t len,
 		}
 		if (ifname_ok(text))
 			return resolve_netdev(host, text, ret_addr, err);
+		if (is_slot(text, ret_addr))
+			return err_set(err, -EINVAL,
+				       "%s: this is a slot; name one of its functions, as in %s.0",
+				       text, text);
 	}
 	return err_set(err, -EINVAL,
 		       "\"%s\": neither a PCI address (0000:01:10.0) nor the name of a network "
@@ -224,4 +237,24 @@ int func_resolve(const struct host *host, const char *name, struct pci_addr *ret
 		 struct err *err)
 {
 	return func_resolve_free(host, name, NULL, ret_addr, err);
+}
+
+int func_slot(const struct host *host, const char *name, struct pci_addr ret_addrs[FUNC_SLOT_MAX],
+	      unsigned int *ret_count, struct err *err)
+{
+	struct pci_addr addr, pf;
+	unsigned int count = 0, fn;
+	int ret = is_slot(name, &addr) ? 0 : func_resolve(host, name, &addr, err);
+
+	if (ret)
+		return ret;
+	for (fn = 0; fn < FUNC_SLOT_MAX; fn++) {
+		addr.fn = (uint8_t)fn;
+		if (func_exists(host, &addr) && func_pf_addr(host, &addr, &pf))
+			ret_addrs[count++] = addr;
+	}
+	if (!count)
+		return err_set(err, -ENODEV, "%s: there is no function in this slot", name);
+	*ret_count = count;
+	return 0;
 }

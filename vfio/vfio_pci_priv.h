@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/util.h"
 #include "iommu.h"
 #include "sriov/host.h"
 #include "vfio_dev.h"
@@ -67,6 +68,7 @@ struct vfio_pci_event {
 struct vfio_pci {
 	struct pci_dev pdev;
 	char *host_name; /* option host= */
+	bool all_functions;
 	struct host host;
 	struct iommu_dev idev;
 	struct vfio_dev vdev;
@@ -100,6 +102,11 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err);
 /* For a plan: can the nodes be opened, and what BARs are there (from sysfs). */
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err);
 int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err);
+
+/* --- vfio_pci_group.c: all functions of a card as one --- */
+
+/* dev_class.part. */
+int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct err *err);
 
 /* --- vfio_pci_config.c: config space --- */
 

@@ -155,14 +155,16 @@ static const struct dev_role *dev_role_find(const struct dev_table *table, const
 	return NULL;
 }
 
-static const struct dev *dev_find(const struct vm *vm, const char *id)
+/* True for the id of a device, or of a spec that several devices were made of. */
+static bool dev_id_used(const struct vm *vm, const char *id)
 {
 	const struct dev *dev;
+	size_t len = strlen(id);
 
 	for (dev = vm->devs; dev; dev = dev->next)
-		if (!strcmp(dev->id, id))
-			return dev;
-	return NULL;
+		if (!strncmp(dev->id, id, len) && (!dev->id[len] || dev->id[len] == '.'))
+			return true;
+	return false;
 }
 
 static int dev_skip_add(struct vm *vm, const char *id, const struct dev_class *class,
@@ -201,34 +203,78 @@ static int dev_decode(struct dev *dev, const struct opt_list *opts, struct err *
 	return 0;
 }
 
-/* One choice: new, options, then probe or realize. -ENODEV: on to the next. */
-static int dev_try(struct vm *vm, const struct dev_class *class, const char *id,
-		   const struct opt_list *opts, bool plan, struct dev **ret_dev, struct err *err)
+/* Probe or realize; on failure the device is freed. */
+static int dev_begin(struct dev *dev, bool plan, struct err *err)
+{
+	const struct dev_class *class = dev->class;
+	int ret;
+
+	if (!plan)
+		return dev_add(dev, err);
+	dev->begun = true;
+	ret = class->probe ? class->probe(dev, err) : 0;
+	if (!ret && class->pci)
+		ret = pci_dev_plug(to_pci(dev), err);
+	if (ret)
+		dev_free(dev);
+	else
+		dev_link(dev);
+	return ret;
+}
+
+/* The @index-th device of the spec. *@count is how many there are, known when the first is made. */
+static int dev_try_part(struct vm *vm, const struct dev_class *class, const char *id,
+			const struct opt_list *opts, bool plan, struct dev **parts,
+			unsigned int index, unsigned int *count, struct err *err)
 {
 	struct dev *dev = NULL;
+	char part_id[80];
 	int ret = dev_new(vm, class, id, &dev, err);
 
 	if (ret)
 		return ret;
 	ret = dev_decode(dev, opts, err);
-	if (!ret && !plan) {
-		ret = dev_add(dev, err);
-		if (ret)
-			return ret;
-	} else {
-		dev->begun = !ret;
-		if (!ret && class->probe)
-			ret = class->probe(dev, err);
-		if (!ret && class->pci)
-			ret = pci_dev_plug(to_pci(dev), err);
-		if (ret) {
-			dev_free(dev);
-			return ret;
-		}
-		dev_link(dev);
+	if (!ret && class->part)
+		ret = class->part(dev, index, index ? parts[0] : NULL, err);
+	if (ret < 0) {
+		dev_free(dev);
+		return ret;
 	}
-	*ret_dev = dev;
-	return 0;
+	*count = MAX(ret, 1);
+	if (*count > 1) {
+		snprintf(part_id, sizeof(part_id), "%s.%u", id, index);
+		free(dev->id);
+		dev->id = strdup(part_id);
+	}
+	if (!dev->id || *count > DEV_PARTS_MAX) {
+		dev_free(dev);
+		return err_sys(err, -ENOMEM, "%s", id);
+	}
+	parts[index] = dev;
+	ret = dev_begin(dev, plan, err);
+	if (ret && *count > 1)
+		err_prefix(err, "%u of %u", index + 1, *count);
+	return ret;
+}
+
+/* One choice: all of it or nothing. -ENODEV: on to the next. */
+static int dev_try(struct vm *vm, const struct dev_class *class, const char *id,
+		   const struct opt_list *opts, bool plan, struct dev **ret_dev, struct err *err)
+{
+	struct dev *parts[DEV_PARTS_MAX];
+	unsigned int i, count = 1;
+	int ret = 0;
+
+	for (i = 0; i < count && !ret; i++)
+		ret = dev_try_part(vm, class, id, opts, plan, parts, i, &count, err);
+	if (!ret) {
+		*ret_dev = parts[0];
+		return 0;
+	}
+	/* The one that failed is gone already. */
+	for (i--; i > 0; i--)
+		dev_remove(parts[i - 1]);
+	return ret;
 }
 
 static void dev_append_options(struct err *err, const struct dev_class *class)
@@ -298,11 +344,11 @@ static int dev_pick_id(struct vm *vm, const struct opt_list *opts, char *buf, si
 	if (given && (!*given || strlen(given) >= size))
 		return err_set(err, -EINVAL, "device id \"%s\": it takes 1 to %zu characters", given,
 			       size - 1);
-	if (given && dev_find(vm, given))
+	if (given && dev_id_used(vm, given))
 		return err_set(err, -EINVAL, "device id %s is used twice", given);
 	do {
 		snprintf(buf, size, given ? "%s" : "%.40s%u", given ? given : opts->head, n++);
-	} while (!given && dev_find(vm, buf));
+	} while (!given && dev_id_used(vm, buf));
 	return 0;
 }
 

@@ -24,6 +24,8 @@ struct err;
 struct pci_ops;
 struct vm;
 
+#define DEV_PARTS_MAX 8
+
 struct dev_class {
 	const char *name;
 	const char *help;
@@ -31,6 +33,11 @@ struct dev_class {
 	const struct opt_field *options; /* offsets into that struct; NULL: none */
 	const struct pci_ops *pci;	 /* NULL: not a PCI function */
 
+	/* One spec may stand for several devices, such as all functions of a card. Called when @dev's
+	 * options are decoded, before probe or realize: makes @dev the @index-th of them (@first is
+	 * the one made as index 0, NULL for that one itself). Returns how many there are, at most
+	 * DEV_PARTS_MAX, or -errno. NULL: always one. */
+	int (*part)(struct dev *dev, unsigned int index, struct dev *first, struct err *err);
 	/* Can it be had? Takes, opens and changes nothing that outlives the call. -ENODEV: not to be
 	 * had here, the role goes on to its next choice. A PCI device describes its BARs
 	 * (pci_bar_set()) so that a plan can place them. NULL: always. */
@@ -86,7 +93,8 @@ struct dev_skip {
 /*
  * Makes the device that @spec ("net,host=01:10.0") names, and adds it to vm->devs. With @plan it is
  * probed and not realized. Passed-over choices are appended to vm->skips. The id is the option
- * `id=`, else the role's or class's name and a number. An option which no choice of the row knows
+ * `id=`, else the role's or class's name and a number. Of a spec that stands for several devices all
+ * are made or none; their ids have .0, .1 and so on behind, and @ret_dev is the first. An option which no choice of the row knows
  * is an error; one that only some know is given to those. Loop thread, before or while the guest
  * runs.
  */

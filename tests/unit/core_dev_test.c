@@ -10,12 +10,16 @@ struct toy {
 	char *host;
 	uint32_t level;
 	struct mac_addr mac;
+	unsigned int part;
+	struct dev *first;
 };
 
 /* What became of the toys: on the VM, through a shared log, for there is no other place. */
 struct toy_count {
 	int realized, destroyed, quiesced, probed;
 	int code;
+	int parts;     /* that a spec stands for; 0: class without */
+	int fail_part; /* this one of them is not to be had; counted from 1 */
 };
 
 static struct toy_count *toys(struct dev *dev)
@@ -52,6 +56,24 @@ static void toy_destroy(struct dev *dev)
 	toys(dev)->destroyed++;
 }
 
+static int pack_part(struct dev *dev, unsigned int index, struct dev *first, struct err *err)
+{
+	struct toy *toy = (struct toy *)(void *)dev;
+
+	toy->part = index;
+	toy->first = first;
+	(void)err;
+	return toys(dev)->parts;
+}
+
+static int pack_realize(struct dev *dev, struct err *err)
+{
+	const struct toy *toy = (const struct toy *)(const void *)dev;
+
+	toys(dev)->realized++;
+	return (int)toy->part + 1 == toys(dev)->fail_part ? err_set(err, -ENODEV, "lost") : 0;
+}
+
 static const struct opt_field toy_options[] = {
 	{ .name = "host", .type = OPT_STR, .offset = offsetof(struct toy, host), .required = true,
 	  .help = "which" },
@@ -73,9 +95,16 @@ static const struct dev_class spare_class = {
 	.name = "spare", .help = "a spare", .size = sizeof(struct toy), .options = spare_options,
 	.realize = spare_realize, .quiesce = toy_quiesce, .destroy = toy_destroy,
 };
-static const struct dev_class *const classes[] = { &toy_class, &spare_class, NULL };
+static const struct dev_class pack_class = {
+	.name = "pack", .help = "several", .size = sizeof(struct toy), .part = pack_part,
+	.realize = pack_realize, .quiesce = toy_quiesce, .destroy = toy_destroy,
+};
+static const struct dev_class *const classes[] = { &toy_class, &spare_class, &pack_class, NULL };
 static const char *const row[] = { "toy", "spare", NULL };
-static const struct dev_role roles[] = { { "play", row, "something" }, { NULL, NULL, NULL } };
+static const char *const pack_row[] = { "pack", "spare", NULL };
+static const struct dev_role roles[] = { { "play", row, "something" },
+					 { "many", pack_row, "some things" },
+					 { NULL, NULL, NULL } };
 static const struct dev_table table = { .classes = classes, .roles = roles };
 
 struct rig {
@@ -315,9 +344,58 @@ static void test_sizes(void **state)
 	}
 }
 
+/* One spec, several devices: all of them or none, with ids of their own. */
+static void test_parts(void **state)
+{
+	struct rig r;
+	struct toy *second;
+	int mine;
+
+	(void)state;
+	rig_open(&r);
+	r.count.parts = 1;
+	assert_int_equal(create(&r, "pack"), 0);
+	assert_string_equal(r.dev->id, "pack0");
+	r.count.parts = 3;
+	assert_int_equal(create(&r, "pack"), 0);
+	assert_string_equal(r.dev->id, "pack1.0");
+	second = (struct toy *)(void *)r.dev->next;
+	assert_string_equal(second->dev.id, "pack1.1");
+	assert_ptr_equal(second->first, r.dev);
+	assert_int_equal(second->part, 1);
+	assert_string_equal(second->dev.next->id, "pack1.2");
+	assert_null(second->dev.next->next);
+	/* The number is taken, though no device has that id alone. */
+	assert_int_equal(create(&r, "pack,id=pack1"), -EINVAL);
+	assert_int_equal(create(&r, "pack,id=pack1.2"), -EINVAL);
+	assert_int_equal(create(&r, "pack"), 0);
+	assert_string_equal(r.dev->id, "pack2.0");
+	mine = r.count.realized;
+	/* One that is not to be had takes the others along, and the row goes on. */
+	r.count.fail_part = 3;
+	assert_int_equal(create(&r, "pack"), -ENODEV);
+	assert_string_equal(r.err.msg, "pack3: pack: 3 of 3: lost");
+	loop_do_posted(r.vm->loop);
+	assert_int_equal(r.count.realized, mine + 3);
+	assert_int_equal(r.count.destroyed, 3);
+	assert_int_equal(r.count.quiesced, 2);
+	assert_int_equal(create(&r, "many"), 0);
+	assert_ptr_equal(r.dev->class, &spare_class);
+	assert_string_equal(r.dev->id, "many0");
+	assert_null(r.dev->next);
+	/* More than there is room for. */
+	r.count.parts = DEV_PARTS_MAX + 1;
+	assert_true(create(&r, "pack") < 0);
+	r.count.parts = -EINVAL;
+	assert_int_equal(create(&r, "pack"), -EINVAL);
+	r.count.probed = 0;
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_a_role_takes_the_first_that_can_be_had),
 		cmocka_unit_test(test_enodev_alone_moves_along_the_row),
 		cmocka_unit_test(test_a_device_named_outright_never_falls_back),

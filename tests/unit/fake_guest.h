@@ -40,7 +40,7 @@ void fake_guest_vm_free(struct fake_guest *g);
 void fake_guest_vm_new(struct fake_guest *g, uint64_t memory, bool plan);
 
 void fake_guest_bind(struct fake_guest *g, const char *addr, const char *driver);
-/* `--device vfio-pci,host=NAME`. */
+/* `--device vfio-pci,host=NAME`; options may follow the name. */
 int fake_guest_try(struct fake_guest *g, const char *name, struct err *err);
 /* The same, asserting that it works. */
 struct pci_dev *fake_guest_add(struct fake_guest *g, const char *name);

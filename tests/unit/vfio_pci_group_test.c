@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Several functions of one group: a card as one device of the guest, and what keeps it from that.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "fake_guest.h"
+
+#define CARD "0000:09:00"
+#define CARD_GROUP 18
+
+static struct fake_vdev *net, *sound;
+
+/* A network card at function 0 and a sound card at function 2. */
+static void card(struct fake_guest *g)
+{
+	static const struct fake_func funcs[] = {
+		{ CARD ".0", 0x8086, 0x10d3, 0x020000, CARD_GROUP, NULL, 0, 0, 0 },
+		{ CARD ".2", 0x8086, 0x293e, 0x040300, CARD_GROUP, NULL, 0, 0, 0 },
+	};
+	unsigned int i;
+
+	fake_driver(g->host, "snd_hda_intel", 0x8086, 0x293e, false);
+	for (i = 0; i < ARRAY_SIZE(funcs); i++) {
+		fake_func(g->host, &funcs[i]);
+		fake_guest_bind(g, funcs[i].addr, "vfio-pci");
+	}
+	net = fake_vfio_e1000(CARD ".0", CARD_GROUP);
+	sound = fake_vfio_e1000(CARD ".2", CARD_GROUP);
+}
+
+static int setup(void **state)
+{
+	struct fake_guest *g = fake_guest_new(64 * MIB, false);
+
+	card(g);
+	*state = g;
+	return 0;
+}
+
+static int setup_plan(void **state)
+{
+	struct fake_guest *g = fake_guest_new(64 * MIB, true);
+
+	card(g);
+	*state = g;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fake_guest_free(*state);
+	return 0;
+}
+
+static void refused(struct fake_guest *g, const char *spec, int code, const char *text)
+{
+	struct err err = { 0 };
+
+	assert_int_equal(fake_guest_try(g, spec, &err), code);
+	if (!strstr(err.msg, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
+	if (g->vm->loop)
+		loop_do_posted(g->vm->loop);
+}
+
+static void is_one_card(struct pci_dev *second)
+{
+	struct dev *dev = second->dev.vm->devs;
+	struct pci_dev *first;
+
+	while (strcmp(dev->id, "vfio-pci0.0") != 0)
+		dev = dev->next;
+	first = to_pci(dev);
+	assert_string_equal(second->dev.id, "vfio-pci0.1");
+	assert_int_equal(first->devfn & 7, 0);
+	assert_int_equal(second->devfn, first->devfn + 2);
+	assert_int_equal(first->config[PCI_HEADER_TYPE], 0x80);
+}
+
+static void test_all_functions(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *second = fake_guest_add(g, CARD ",all-functions");
+
+	is_one_card(second);
+	assert_int_equal(pci_config_read(second, PCI_HEADER_TYPE, 1), 0x80);
+	/* One group, opened once, one set of mappings. */
+	assert_int_equal(fake_vfio_count(VFIO_GROUP_GET_DEVICE_FD), 2);
+	assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
+	assert_int_equal(fake_vfio_fds(), 4);
+	refused(g, CARD ".2", -EEXIST, CARD ".2: this guest has it already, as vfio-pci0.1");
+}
+
+static void test_plan(void **state)
+{
+	struct fake_guest *g = *state;
+
+	/* Any of its functions names the card, and no domain is the first. */
+	is_one_card(fake_guest_add(g, "09:00.2,all-functions=on"));
+	assert_int_equal(fake_vfio_total(), 0);
+}
+
+/* When one of them cannot be had, none is held. */
+static void test_one_fails(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_fail(VFIO_GROUP_GET_DEVICE_FD, 2, EBUSY);
+	refused(g, CARD ",all-functions", -ENODEV, "2 of 2: " CARD ".2: the function is in use");
+	assert_int_equal(fake_vfio_fds(), 0);
+	assert_int_equal(fake_vfio_dma(NULL, 0), 0);
+	fake_guest_bind(g, CARD ".2", "snd_hda_intel");
+	refused(g, CARD ",all-functions", -ENODEV,
+		"1 of 2: " CARD ".0: group 18 is not viable: " CARD ".2 is bound to snd_hda_intel; "
+		"run: vfctl bind " CARD ".2 vfio-pci");
+	fake_guest_bind(g, CARD ".2", "vfio-pci");
+	/* In the first round of trying the slots were given back, too. */
+	is_one_card(fake_guest_add(g, CARD ",all-functions"));
+}
+
+static void test_names(void **state)
+{
+	struct fake_guest *g = *state;
+
+	refused(g, CARD, -EINVAL,
+		CARD ": this is a slot; name one of its functions, as in " CARD ".0");
+	refused(g, "77:00,all-functions", -ENODEV, "77:00: there is no function in this slot");
+	refused(g, "0:9:0,all-functions", -EINVAL, "neither a PCI address");
+	refused(g, "0000:09:00.7,all-functions", -ENODEV, "0000:09:00.7: no such function");
+	/* VFs of a card may have addresses in its slot: they are no functions of it. */
+	refused(g, "01:10,all-functions", -ENODEV, "there is no function in this slot");
+	fake_remove(g->host, "sys/bus/pci/devices/" CARD ".0");
+	refused(g, CARD ",all-functions", -ENODEV, "no function 0");
+}
+
+/* Functions of one group, given one by one. */
+static void test_shared_group(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *first, *second;
+
+	first = fake_guest_add(g, CARD ".0");
+	second = fake_guest_add(g, CARD ".2");
+	assert_int_not_equal(first->devfn >> 3, second->devfn >> 3);
+	assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
+	dev_remove(&first->dev);
+	loop_do_posted(g->vm->loop);
+	/* The other one goes on: its group is still there. */
+	assert_true(sound->open);
+	assert_false(net->open);
+	assert_int_not_equal(fake_vfio_dma(NULL, 0), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_all_functions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan, setup_plan, teardown),
+		cmocka_unit_test_setup_teardown(test_one_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shared_group, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
