@@ -58,7 +58,11 @@ static int vfio_pci_setup(struct vfio_pci *vp, struct err *err)
 		ret = vfio_pci_irqs_init(vp, err);
 	if (ret)
 		return ret;
+	ret = vfio_pci_clique_check(vp, err);
+	if (ret)
+		return ret;
 	vfio_pci_caps_msix(vp);
+	vfio_pci_quirks_init(vp);
 	ret = vfio_pci_bars_init(vp, err);
 	if (ret)
 		return ret;
@@ -66,6 +70,9 @@ static int vfio_pci_setup(struct vfio_pci *vp, struct err *err)
 	if (ret)
 		return ret;
 	vfio_pci_caps_init(vp);
+	ret = vfio_pci_clique_init(vp, err);
+	if (ret)
+		return ret;
 	ret = vfio_pci_command_quiet(vp);
 	return ret ? err_sys(err, ret, "switching its BARs on") : 0;
 }
@@ -175,6 +182,10 @@ static const struct opt_field vfio_pci_options[] = {
 	  .min = 1,
 	  .max = 3600,
 	  .help = "seconds that the guest has to let go of it when the host wants it (default 8)" },
+	{ .name = "nv-gpudirect-clique",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, clique),
+	  .help = "0 to 15: NVIDIA GPUs of one number reach one another's memory" },
 	OPT_END,
 };
 

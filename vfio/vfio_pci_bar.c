@@ -2,8 +2,9 @@
 /*
  * BARs. What VFIO lets be mapped the guest reaches without an exit; the pages of the MSI-X table
  * and PBA are cut out of that, because the VMM answers them (NVMe has doorbells in the same BAR,
- * and registers in the same page: those are forwarded one by one). BARs smaller than a page and
- * port BARs are forwarded too.
+ * and registers in the same page: those are forwarded one by one). A BAR smaller than a page is
+ * reached through its page while the guest has nothing else on that page (vmm/bus.c); port BARs are
+ * forwarded.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -54,7 +55,17 @@ static void areas_cut(struct vfio_area *areas, unsigned int *count, uint64_t off
 	}
 }
 
-/* What is to be mapped of a BAR: @areas has room for two more than the region has. */
+/* A BAR that shares no page with another function's: the kernel then lets the page be mapped
+ * (drivers/vfio/pci/vfio_pci_core.c, vfio_pci_probe_mmaps()). */
+static bool region_is_page(const struct vfio_region *region)
+{
+	return region->size && region->size < PAGE && !region->area_count &&
+	       (region->flags & VFIO_REGION_INFO_FLAG_MMAP);
+}
+
+#define CUTS_MAX 3u /* each makes one area more at most */
+
+/* What is to be mapped of a BAR: @areas has room for CUTS_MAX more than the region has. */
 static unsigned int bar_areas(const struct vfio_pci *vp, unsigned int bar, struct vfio_area *areas)
 {
 	const struct vfio_region *region = &vp->bars[bar].region;
@@ -63,10 +74,14 @@ static unsigned int bar_areas(const struct vfio_pci *vp, unsigned int bar, struc
 
 	if (count)
 		memcpy(areas, region->areas, count * sizeof(*areas));
+	if (region_is_page(region))
+		areas[count++] = (struct vfio_area){ 0, PAGE };
 	if (msix->cap && msix->table_bar == bar)
 		areas_cut(areas, &count, msix->table_offset, msix->count * MSIX_ENTRY);
 	if (msix->cap && msix->pba_bar == bar)
 		areas_cut(areas, &count, msix->pba_offset, PBA_SIZE(msix->count));
+	if (vp->mirror.size && vp->mirror.bar == bar)
+		areas_cut(areas, &count, vp->mirror.offset, vp->mirror.size);
 	return count;
 }
 
@@ -115,16 +130,17 @@ static int bar_map(struct vfio_pci *vp, unsigned int bar)
 	struct vfio_area *areas;
 	unsigned int count;
 
-	if (!b->region.area_count)
+	if (!b->region.area_count && !region_is_page(&b->region))
 		return 0;
-	areas = calloc(b->region.area_count + 2, sizeof(*areas));
+	areas = calloc(b->region.area_count + 1 + CUTS_MAX, sizeof(*areas));
 	if (!areas)
 		return -ENOMEM;
 	count = bar_areas(vp, bar, areas);
 	range->parts = count ? calloc(count, sizeof(*range->parts)) : NULL;
 	if (range->parts) {
 		b->hva_size = align_up(b->region.size, PAGE);
-		b->hva = vfio_sys_reserve(b->hva_size, MIN(vp->pdev.bars[bar].size, GIB));
+		b->hva =
+			vfio_sys_reserve(b->hva_size, MIN(MAX(vp->pdev.bars[bar].size, PAGE), GIB));
 		if (b->hva)
 			bar_map_areas(vp, bar, areas, count);
 		else
@@ -146,7 +162,9 @@ static unsigned int bar_describe(struct vfio_pci *vp, unsigned int bar)
 
 	if (!size)
 		return wide ? 2 : 1;
-	if ((wide && bar + 1 == PCI_BARS) || size > BIT64(62)) {
+	if ((wide && bar + 1 == PCI_BARS) || size > (low & PCI_BASE_ADDRESS_SPACE_IO ? 64 * KIB
+						     : wide			     ? BIT64(62)
+										     : 2 * GIB)) {
 		log_line(vp->pdev.dev.vm->log, LOG_WARN, "%s: %s: BAR %u makes no sense; left out",
 			 vp->pdev.dev.id, vp->idev.name, bar);
 		return 1;
@@ -207,6 +225,8 @@ uint64_t vfio_pci_bar_read(struct dev *dev, unsigned int bar, uint64_t offset, u
 
 	if (bar == PCI_ROM)
 		return vfio_pci_rom_read(vp, offset, size);
+	if (vfio_pci_mirror_access(vp, bar, offset, size, &value, false))
+		return value;
 	ret = vfio_region_read(&vp->vdev, &vp->bars[bar].region, offset, size, &value);
 	if (!ret)
 		return value;
@@ -221,7 +241,7 @@ void vfio_pci_bar_write(struct dev *dev, unsigned int bar, uint64_t offset, unsi
 	struct vfio_pci *vp = to_vfio_pci(to_pci(dev));
 	int ret;
 
-	if (bar == PCI_ROM)
+	if (bar == PCI_ROM || vfio_pci_mirror_access(vp, bar, offset, size, &value, true))
 		return;
 	ret = vfio_region_write(&vp->vdev, &vp->bars[bar].region, offset, size, value);
 	if (ret)

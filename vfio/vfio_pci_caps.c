@@ -47,8 +47,9 @@ static void own_zero(struct vfio_pci *vp, unsigned int at, unsigned int len)
 	memset(vp->pdev.wmask + at, 0, len);
 }
 
-/* Fills @at with the offsets of the capabilities, in the list's order (PCI 3.0, 6.7). */
-static unsigned int caps_walk(const struct vfio_pci *vp, uint8_t at[CAPS_MAX])
+/* Fills @at with the offsets of the capabilities, in the list's order (PCI 3.0, 6.7). What is wrong
+ * with the list is told by the first walk alone, @tell. */
+static unsigned int caps_walk(const struct vfio_pci *vp, uint8_t at[CAPS_MAX], bool tell)
 {
 	bool seen[PCI_CONFIG_SIZE / 4] = { false };
 	unsigned int n = 0;
@@ -59,11 +60,13 @@ static unsigned int caps_walk(const struct vfio_pci *vp, uint8_t at[CAPS_MAX])
 		return 0;
 	while (pos) {
 		if (pos < CAP_FIRST || vp->hw[pos + PCI_CAP_LIST_ID] == 0xff) {
-			caps_warn(vp, "its capability list leads to nothing", pos);
+			if (tell)
+				caps_warn(vp, "its capability list leads to nothing", pos);
 			break;
 		}
 		if (seen[pos / 4] || n == CAPS_MAX) {
-			caps_warn(vp, "its capability list is a loop", pos);
+			if (tell)
+				caps_warn(vp, "its capability list is a loop", pos);
 			break;
 		}
 		seen[pos / 4] = true;
@@ -76,7 +79,7 @@ static unsigned int caps_walk(const struct vfio_pci *vp, uint8_t at[CAPS_MAX])
 static unsigned int cap_find(const struct vfio_pci *vp, uint8_t id)
 {
 	uint8_t at[CAPS_MAX];
-	unsigned int i, n = caps_walk(vp, at);
+	unsigned int i, n = caps_walk(vp, at, true);
 
 	for (i = 0; i < n; i++) {
 		if (vp->hw[at[i]] == id)
@@ -231,7 +234,7 @@ static void caps_link(struct vfio_pci *vp)
 {
 	uint8_t *config = vp->pdev.config;
 	uint8_t at[CAPS_MAX];
-	unsigned int i, n = caps_walk(vp, at), link = PCI_CAPABILITY_LIST;
+	unsigned int i, n = caps_walk(vp, at, false), link = PCI_CAPABILITY_LIST;
 
 	config[link] = 0;
 	for (i = 0; i < n; i++) {
@@ -378,4 +381,47 @@ unsigned int vfio_pci_ecap_find(const struct vfio_pci *vp, uint16_t id)
 			return at[i];
 	}
 	return 0;
+}
+
+/* How many bytes a capability has, as far as that is known: 4 at least. */
+static unsigned int cap_size(const struct vfio_pci *vp, unsigned int at)
+{
+	switch (vp->hw[at]) {
+	case PCI_CAP_ID_PM:
+	case PCI_CAP_ID_VPD:
+		return 8;
+	case PCI_CAP_ID_MSI:
+		return msi_size(get_le16(vp->hw + at + PCI_MSI_FLAGS));
+	case PCI_CAP_ID_MSIX:
+		return PCI_CAP_MSIX_SIZEOF;
+	case PCI_CAP_ID_EXP:
+		return (vp->hw[at + PCI_EXP_FLAGS] & PCI_EXP_FLAGS_VERS) > 1
+			       ? PCI_CAP_EXP_ENDPOINT_SIZEOF_V2
+			       : PCI_CAP_EXP_ENDPOINT_SIZEOF_V1;
+	case PCI_CAP_ID_VNDR:
+		return MAX(vp->hw[at + PCI_CAP_FLAGS], 4u);
+	default:
+		return 4;
+	}
+}
+
+bool vfio_pci_cap_insert(struct vfio_pci *vp, uint8_t at, const uint8_t *body, uint8_t len)
+{
+	uint8_t *config = vp->pdev.config;
+	unsigned int i, n, link = PCI_CAPABILITY_LIST;
+	uint8_t caps[CAPS_MAX];
+
+	n = caps_walk(vp, caps, false);
+	for (i = 0; i < n; i++) {
+		if (span_overlaps(at, len, caps[i], cap_size(vp, caps[i])))
+			return false;
+	}
+	for (i = 0; config[link] && i < CAPS_MAX; i++)
+		link = config[link] + PCI_CAP_LIST_NEXT;
+	own_zero(vp, at, len);
+	memcpy(config + at, body, len);
+	config[at + PCI_CAP_LIST_NEXT] = 0;
+	config[link] = at;
+	config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+	return true;
 }

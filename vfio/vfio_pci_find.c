@@ -164,5 +164,8 @@ int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
 	}
 	for (i = 0; i < PCI_BARS && lines[i];)
 		i += plan_bar(vp, i, lines[i]);
+	ret = vfio_pci_clique_check(vp, err);
+	if (ret)
+		return ret;
 	return vfio_pci_rom_plan(vp, plan_line(lines[PCI_ROM], &flags), err);
 }

@@ -65,6 +65,12 @@ struct vfio_pci_event {
 	bool resetting, leaving;
 };
 
+/* A window of a BAR that shows config space; size 0: there is none. */
+struct vfio_pci_mirror {
+	unsigned int bar;
+	uint64_t offset, size;
+};
+
 struct vfio_pci {
 	struct pci_dev pdev;
 	char *host_name; /* option host= */
@@ -85,6 +91,8 @@ struct vfio_pci {
 	struct vfio_pci_msix msix;
 	struct vfio_pci_irq irq;
 	struct vfio_pci_rom rom;
+	struct vfio_pci_mirror mirror;
+	char *clique; /* option nv-gpudirect-clique= */
 	uint64_t reset_round; /* vm->resets when a bus reset last reset it along with others */
 	struct vfio_pci_event event;
 };
@@ -144,6 +152,22 @@ void vfio_pci_caps_msix(struct vfio_pci *vp);
 void vfio_pci_caps_init(struct vfio_pci *vp);
 /* Where the hardware's extended capability @id is, 0: nowhere. */
 unsigned int vfio_pci_ecap_find(const struct vfio_pci *vp, uint16_t id);
+
+/* Puts the capability @body of @len bytes at @at, if nothing else is there; last in the list. After
+ * vfio_pci_caps_init(). */
+bool vfio_pci_cap_insert(struct vfio_pci *vp, uint8_t at, const uint8_t *body, uint8_t len);
+
+/* --- vfio_pci_quirk.c: what single kinds of functions need --- */
+
+/* Finds the mirror, before the BARs are cut round it. */
+void vfio_pci_quirks_init(struct vfio_pci *vp);
+/* True when BAR @bar at @offset shows config space; the access is done then. */
+bool vfio_pci_mirror_access(struct vfio_pci *vp, unsigned int bar, uint64_t offset,
+			    unsigned int size, uint64_t *value, bool write);
+/* Option nv-gpudirect-clique=: -EINVAL for a bad number or another function; ids are known. Then,
+ * after the capabilities, adds its capability: -ENOSPC. */
+int vfio_pci_clique_check(struct vfio_pci *vp, struct err *err);
+int vfio_pci_clique_init(struct vfio_pci *vp, struct err *err);
 
 /* --- vfio_pci_bar.c --- */
 

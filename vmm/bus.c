@@ -11,6 +11,7 @@
 #include "vm.h"
 
 #define BUS_PIO_SIZE 0x10000ull
+#define BUS_PAGE 4096ull
 
 static uint64_t dev_range_read(struct range *range, uint64_t offset, unsigned int size)
 {
@@ -172,11 +173,56 @@ static void bus_coalesce(struct bus *bus, struct range *range, bool on)
 			  on ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO, &zone);
 }
 
+/*
+ * A range smaller than a page has one part, its page. The guest reaches that directly while the
+ * range begins a page and nothing else lies on it; else every access is an exit. Who comes and goes
+ * next to it decides, so this is looked at under the bus's lock whenever the list changes.
+ */
+static bool bus_is_small(const struct range *range)
+{
+	return range->part_count && range->size < BUS_PAGE;
+}
+
+static void bus_small_update_locked(struct bus *bus, unsigned int at)
+{
+	struct range *range = bus->ranges[BUS_MMIO][at];
+	bool alone = at + 1 == bus->count[BUS_MMIO] ||
+		     bus->ranges[BUS_MMIO][at + 1]->base - range->base >= BUS_PAGE;
+
+	if (!bus_is_small(range))
+		return;
+	if (range->trapped || range->base % BUS_PAGE || !alone)
+		mem_part_unmap(&bus->vm->mem, &range->parts[0]);
+	else if (!range->parts[0].slot) /* without a slot it stays an exit */
+		mem_part_map(&bus->vm->mem, &range->parts[0], range->base, NULL);
+}
+
+/* The range at @base, if any, and the one below it. */
+static void bus_small_updates_locked(struct bus *bus, enum bus_space space, uint64_t base)
+{
+	unsigned int at = bus_search(bus, space, base);
+
+	if (space != BUS_MMIO)
+		return;
+	if (at > 0)
+		bus_small_update_locked(bus, at - 1);
+	if (at < bus->count[space] && bus->ranges[space][at]->base == base)
+		bus_small_update_locked(bus, at);
+}
+
+static void bus_small_updates(struct bus *bus, const struct range *range)
+{
+	pthread_mutex_lock(&bus->lock);
+	if (range->mapped)
+		bus_small_updates_locked(bus, range->space, range->base);
+	pthread_mutex_unlock(&bus->lock);
+}
+
 static void bus_parts_unmap(struct bus *bus, struct range *range)
 {
 	unsigned int i;
 
-	for (i = 0; i < range->part_count; i++)
+	for (i = 0; i < range->part_count && !bus_is_small(range); i++)
 		mem_part_unmap(&bus->vm->mem, &range->parts[i]);
 }
 
@@ -185,7 +231,7 @@ static int bus_parts_map(struct bus *bus, struct range *range, struct err *err)
 	unsigned int i;
 	int ret = 0;
 
-	for (i = 0; i < range->part_count && !ret; i++)
+	for (i = 0; i < range->part_count && !ret && !bus_is_small(range); i++)
 		ret = mem_part_map(&bus->vm->mem, &range->parts[i],
 				   range->base + range->parts[i].offset, err);
 	return ret;
@@ -206,6 +252,7 @@ int bus_trap(struct bus *bus, struct range *range, bool trap, struct err *err)
 		bus_parts_unmap(bus, range);
 		range->trapped = true;
 	}
+	bus_small_updates(bus, range);
 	return ret;
 }
 
@@ -222,6 +269,8 @@ int bus_map(struct bus *bus, struct range *range, enum bus_space space, uint64_t
 		return err_set(err, -EEXIST, "0x%llx: RAM is there", (unsigned long long)base);
 	pthread_mutex_lock(&bus->lock);
 	ret = bus_insert(bus, range, space, base, err);
+	if (!ret)
+		bus_small_updates_locked(bus, space, base);
 	pthread_mutex_unlock(&bus->lock);
 	if (ret)
 		return ret;
@@ -244,7 +293,10 @@ void bus_unmap(struct bus *bus, struct range *range)
 	bus_events_off(bus, range);
 	bus_parts_unmap(bus, range);
 	pthread_mutex_lock(&bus->lock);
+	if (bus_is_small(range))
+		mem_part_unmap(&bus->vm->mem, &range->parts[0]);
 	bus_remove(bus, range);
+	bus_small_updates_locked(bus, range->space, range->base);
 	pthread_mutex_unlock(&bus->lock);
 }
 
@@ -380,6 +432,8 @@ bool bus_fault(struct bus *bus, bool known, gpa_t gpa)
 	if (!known)
 		return bus_fault_any(bus);
 	range = bus_lookup(bus, BUS_MMIO, gpa, &dev, &offset);
+	if (!range) /* the page of a range that is smaller */
+		range = bus_lookup(bus, BUS_MMIO, align_down(gpa, BUS_PAGE), &dev, &offset);
 	if (!range)
 		return false;
 	withdrawn = range->part_count && range->ops->fault && bus_range_fault(range, dev, true);

@@ -51,7 +51,9 @@ struct range {
 	const struct range_ops *ops;
 	unsigned int index; /* the device's own number for it (BAR number) */
 	uint64_t size;
-	struct mem_part *parts; /* what the guest reaches directly; the rest is trapped */
+	/* What the guest reaches directly; the rest is trapped. Of a range smaller than a page: that
+	 * page, while the range begins it and is alone on it. */
+	struct mem_part *parts;
 	unsigned int part_count;
 	bool trapped; /* the parts are withdrawn for now (bus_trap()); the bus's */
 	struct range_event *events;

@@ -63,7 +63,7 @@ struct mem_listener {
 /* A part of a BAR that the guest reaches without an exit. Embedded in the owner's range. */
 struct mem_part {
 	uint64_t offset; /* from the start of the range; page multiple */
-	uint64_t size;	 /* page multiple */
+	uint64_t size;	 /* page multiple, more than the range when that is less than a page */
 	void *hva;
 	bool readonly;
 	bool dma; /* other functions may be told to reach it (peer to peer) */

@@ -301,8 +301,10 @@ int vfio_sys_map(void *at, size_t size, int prot, int fd, uint64_t offset)
 
 	if (ret)
 		return ret;
-	r = access_region(dev, &offset, size);
-	if (!r || !(r->flags & VFIO_REGION_INFO_FLAG_MMAP))
+	/* The page of a region that is smaller may be mapped whole. */
+	r = access_region(dev, &offset, 1);
+	if (!r || !(r->flags & VFIO_REGION_INFO_FLAG_MMAP) ||
+	    !span_within(offset, size, align_up(r->size, 4096)))
 		return -EINVAL;
 	if (mmap(at, size, prot, MAP_SHARED | MAP_FIXED, region_fd(r), (off_t)offset) == MAP_FAILED)
 		return -errno;

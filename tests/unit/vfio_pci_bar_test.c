@@ -227,7 +227,7 @@ static void test_odd(void **state)
 
 	/* Less than a page, no power of two, read-only, and a 64-bit BAR in the last register. */
 	dev->regions[0].size = 0x100;
-	dev->regions[0].flags = rw | VFIO_REGION_INFO_FLAG_MMAP;
+	dev->regions[0].flags = rw;
 	dev->regions[1].size = 0x3000;
 	dev->regions[1].flags = rw | VFIO_REGION_INFO_FLAG_MMAP;
 	dev->regions[2].size = 0x2000;
