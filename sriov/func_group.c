@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "func.h"
 #include "base/util.h"
+#include "func.h"
+#include "func_explain.h"
 
 /*
  * The drivers outside VFIO that set driver_managed_dma: they promise to start no DMA of their
@@ -105,8 +106,21 @@ static size_t append_members(const struct group_member *members, size_t count, b
 	return n;
 }
 
-static int not_viable(int group, const struct group_member *members, size_t count,
-		      struct err *err)
+/* " (one group because 0000:05:00.0 leads to a conventional PCI bus)", where that can be told. */
+static void append_why(const struct host *host, int group, struct err *err)
+{
+	struct group_explain *explain;
+	char brief[256];
+
+	if (!err || group_explain(host, group, &explain, NULL))
+		return;
+	if (*group_explain_brief(explain, brief, sizeof(brief)))
+		err_append(err, " (one group because %s)", brief);
+	group_explain_free(explain);
+}
+
+static int not_viable(const struct host *host, int group, const struct group_member *members,
+		      size_t count, struct err *err)
 {
 	const char *comma = "";
 	size_t i, bridges, pci;
@@ -126,6 +140,7 @@ static int not_viable(int group, const struct group_member *members, size_t coun
 		err_append(err, " vfio-pci");
 	if (!pci && !bridges)
 		err_append(err, "; unbind it from that driver");
+	append_why(host, group, err);
 	return -ENODEV;
 }
 
@@ -140,7 +155,7 @@ int group_check(const struct host *host, int group, struct err *err)
 		return ret;
 	for (i = 0; i < count && !ret; i++) {
 		if (members[i].blocks)
-			ret = not_viable(group, members, count, err);
+			ret = not_viable(host, group, members, count, err);
 	}
 	free(members);
 	return ret;

@@ -24,6 +24,11 @@ static const struct vfctl_command commands[] = {
 	  "Shows all about one function: its group with the drivers that matter for viability,\n"
 	  "its VFs, reset methods, NUMA node, capabilities, and who uses it.\n",
 	  OPT_JSON, 1, 1 },
+	{ "explain", vfctl_explain, "explain FUNCTION [--json]",
+	  "Says why the function's IOMMU group is what it is: who is in it and with which driver,\n"
+	  "which bridge, port or card without ACS made it that large (root sees that), and what to\n"
+	  "run before a guest can have it.\n",
+	  OPT_JSON, 1, 1 },
 	{ "create", vfctl_create, "create PF N [--driver NAME] [--force] [--json]",
 	  "Gives the PF exactly N VFs, and with --driver binds each of them to that driver before\n"
 	  "any other can touch it (\"none\": leaves them without one). Without --driver the\n"

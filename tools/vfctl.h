@@ -44,6 +44,7 @@ int vfctl_show(struct vfctl *v, int argc, char **argv);
 int vfctl_create(struct vfctl *v, int argc, char **argv);
 int vfctl_destroy(struct vfctl *v, int argc, char **argv);
 int vfctl_bind(struct vfctl *v, int argc, char **argv);
+int vfctl_explain(struct vfctl *v, int argc, char **argv);
 int vfctl_clear(struct vfctl *v, int argc, char **argv);
 int vfctl_unbind(struct vfctl *v, int argc, char **argv);
 

@@ -11,6 +11,7 @@
 #include "sriov/quarantine.h"
 #include "sriov/use.h"
 #include "vfctl.h"
+#include "vfctl_explain.h"
 #include "vfctl_json.h"
 
 /* All that show knows before it prints it one way or the other. */
@@ -18,8 +19,7 @@ struct shown {
 	struct func_info info;
 	const char *class, *vendor, *device;
 	char reset[128];
-	struct group_member *members;
-	size_t member_count;
+	struct group_explain *explain; /* NULL: no group */
 	bool viable;
 	struct err why_not;   /* when not viable */
 	struct pci_cap_info caps[PCI_CAPS_MAX];
@@ -44,9 +44,8 @@ static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 		      pci_addr_str(&info->addr, a)) < 0)
 		s->reset[0] = '\0';
 	s->viable = !func_group_check(&v->host, &info->addr, &s->why_not);
-	if (info->group >= 0 && group_members(&v->host, info->group, &s->members,
-					      &s->member_count, NULL))
-		s->member_count = 0;
+	if (info->group < 0 || group_explain(&v->host, info->group, &s->explain, NULL))
+		s->explain = NULL;
 	s->sick = quarantine_has(&v->host, &info->addr, s->sick_why);
 	s->use = use_check(&v->host, NULL, &info->addr, &s->evidence, &s->use_err);
 }
@@ -75,6 +74,7 @@ static void show_sriov(struct vfctl *v, const struct shown *s)
 
 static void show_group(const struct shown *s)
 {
+	const char *indent = "                 ";
 	size_t i;
 
 	if (s->info.group < 0) {
@@ -82,15 +82,12 @@ static void show_group(const struct shown *s)
 		return;
 	}
 	printf("  IOMMU group:   %d, %s\n", s->info.group, s->viable ? "viable" : "not viable");
-	for (i = 0; i < s->member_count; i++) {
-		const struct group_member *m = &s->members[i];
-
-		printf("                 %s %s%s%s\n", m->name, m->is_bridge ? "bridge, " : "",
-		       *m->driver ? m->driver : "no driver",
-		       m->blocks ? " (keeps the group from a guest)" : "");
-	}
+	if (s->explain)
+		explain_members(s->explain, indent);
+	for (i = 0; s->explain && i < s->explain->cause_count; i++)
+		printf("%sone group: %s\n", indent, s->explain->causes[i].text);
 	if (!s->viable)
-		printf("                 %s\n", s->why_not.msg);
+		printf("%s%s\n", indent, s->why_not.msg);
 }
 
 static void show_caps(const struct shown *s)
@@ -155,22 +152,12 @@ static struct json_object *json_caps(const struct shown *s)
 static struct json_object *json_group(const struct shown *s)
 {
 	struct json_object *o = json_object_new_object();
-	struct json_object *list = json_object_new_array();
-	size_t i;
 
 	json_add_int(o, "number", s->info.group);
 	json_add_bool(o, "viable", s->viable);
 	json_add_str_or_null(o, "reason", s->viable ? "" : s->why_not.msg);
-	for (i = 0; i < s->member_count; i++) {
-		struct json_object *m = json_object_new_object();
-
-		json_add_str(m, "name", s->members[i].name);
-		json_add_str_or_null(m, "driver", s->members[i].driver);
-		json_add_bool(m, "bridge", s->members[i].is_bridge);
-		json_add_bool(m, "blocks", s->members[i].blocks);
-		json_object_array_add(list, m);
-	}
-	json_add(o, "members", list);
+	json_add(o, "members", s->explain ? explain_json_members(s->explain) : NULL);
+	json_add(o, "causes", s->explain ? explain_json_causes(s->explain) : NULL);
 	return o;
 }
 
@@ -263,7 +250,7 @@ static void show(struct vfctl *v, struct shown *s)
 		show_json(v, s);
 	else
 		show_text(v, s);
-	free(s->members);
+	group_explain_free(s->explain);
 	pci_names_free(names);
 }
 

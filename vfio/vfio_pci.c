@@ -141,7 +141,11 @@ static void vfio_pci_describe(struct dev *dev, char *buf, size_t size)
 {
 	const struct vfio_pci *vp = from_dev(dev);
 
-	snprintf(buf, size, "%s, group %d", vp->idev.name, vp->idev.group);
+	int n = snprintf(buf, size, "%s, group %d", vp->idev.name, vp->idev.group);
+
+	/* A plan has the time to say it. */
+	if (dev->vm->config.plan && n > 0 && (size_t)n < size)
+		vfio_pci_group_describe(vp, buf + n, size - (size_t)n);
 }
 
 static const struct pci_ops vfio_pci_ops = {

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
+ * Functions that come together.
+ *
  * `all-functions`: one option, one slot of the guest, a device for each function of the host's
  * card. They keep their numbers, so that a driver that looks for its sibling finds it; VFs of the
  * card, which may have addresses in the same slot, are cards of their own and stay out.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "sriov/func.h"
+#include "sriov/func_explain.h"
 #include "vfio_pci_priv.h"
 #include "vfio_sys.h"
 
@@ -52,4 +56,19 @@ int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct
 	if (!ret)
 		ret = part_set(vp, &addrs[index], first, err);
 	return ret ? ret : (int)count;
+}
+
+void vfio_pci_group_describe(const struct vfio_pci *vp, char *buf, size_t size)
+{
+	struct group_explain *explain;
+	char brief[160];
+
+	buf[0] = '\0';
+	if (group_explain(&vp->host, vp->idev.group, &explain, NULL))
+		return;
+	group_explain_brief(explain, brief, sizeof(brief));
+	if (explain->member_count > 1)
+		snprintf(buf, size, " of %zu devices%s%s%s", explain->member_count,
+			 *brief ? " (" : "", brief, *brief ? ")" : "");
+	group_explain_free(explain);
 }

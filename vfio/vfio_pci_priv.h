@@ -115,6 +115,8 @@ int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err);
 
 /* dev_class.part. */
 int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct err *err);
+/* " of 3 devices (0000:05:00.0 leads to a conventional PCI bus)" for a group of several. */
+void vfio_pci_group_describe(const struct vfio_pci *vp, char *buf, size_t size);
 
 /* --- vfio_pci_config.c: config space --- */
 

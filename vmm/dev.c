@@ -261,7 +261,7 @@ static int dev_try_part(struct vm *vm, const struct dev_class *class, const char
 static int dev_try(struct vm *vm, const struct dev_class *class, const char *id,
 		   const struct opt_list *opts, bool plan, struct dev **ret_dev, struct err *err)
 {
-	struct dev *parts[DEV_PARTS_MAX];
+	struct dev *parts[DEV_PARTS_MAX] = { NULL };
 	unsigned int i, count = 1;
 	int ret = 0;
 

@@ -438,6 +438,47 @@ static void test_many(void **state)
 	fake_free(f);
 }
 
+static void test_explain(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *o, *cause;
+	struct run r;
+
+	RUN(f, &r, "explain", "eth1");
+	assert_int_equal(r.code, 0);
+	assert_non_null(strstr(r.out, "0000:06:01.0: IOMMU group 15, 3 devices, not viable\n"));
+	assert_non_null(strstr(r.out, "  0000:05:00.0 bridge, pcieport\n"));
+	assert_non_null(strstr(r.out, "  0000:06:02.0 8139cp (keeps the group from a guest)\n"));
+	assert_non_null(strstr(r.out, "They are one group because\n"));
+	assert_non_null(strstr(r.out, "To give the group to a guest, run:\n"
+				      "  vfctl bind 0000:06:01.0 0000:06:02.0 vfio-pci\n"));
+	run_done(&r);
+	RUN(f, &r, "explain", "02:00.0");
+	assert_non_null(strstr(r.out, "group 13, 1 device, not viable"));
+	assert_non_null(strstr(r.out, "It is alone in its group.\n"));
+	assert_null(strstr(r.out, "because"));
+	run_done(&r);
+	RUN(f, &r, "explain", "--json", "eth1");
+	o = json_tokener_parse(r.out);
+	assert_int_equal(json_object_get_int(member(o, "group")), 15);
+	assert_false(json_object_get_boolean(member(o, "viable")));
+	assert_int_equal(json_object_array_length(member(o, "members")), 3);
+	cause = json_object_array_get_idx(member(o, "causes"), 0);
+	assert_string_equal(text_of(cause, "kind"), "unknown");
+	assert_null(member(cause, "device"));
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(
+				    member(o, "commands"), 0)),
+			    "vfctl bind 0000:06:01.0 0000:06:02.0 vfio-pci");
+	json_object_put(o);
+	run_done(&r);
+	RUN(f, &r, "show", "eth1");
+	assert_non_null(strstr(r.out, "one group: no bridge and no missing ACS"));
+	run_done(&r);
+	fake_remove(f, "sys/devices/pci0000:00/0000:02:00.0/iommu_group");
+	EXPECT_ERROR(f, 1, "0000:02:00.0: it is in no IOMMU group; turn the IOMMU on", "explain",
+		     "02:00.0");
+}
+
 static void test_quarantine(void **state)
 {
 	struct fake *f = *state;
@@ -492,6 +533,7 @@ static void test_quarantine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quarantine, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_show, setup, teardown),
