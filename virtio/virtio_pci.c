@@ -56,20 +56,15 @@ static void config_irq(struct virtio_dev *vdev)
 /*
  * Connects the doorbells of the queues that are enabled. A driver enables its queues before
  * DRIVER_OK, so this is done once, then, and a guest that never uses the device costs KVM nothing.
- * Under the root's lock, because another function's BAR that moves away may let the root map ours.
  */
 static void doorbells(struct virtio_dev *vdev)
 {
 	struct virtio_pci *vp = vdev_to_pci(vdev);
-	struct range *range = &vp->pdev.bars[VIRTIO_PCI_BAR].range;
-	struct bus *bus = &vp->pdev.dev.vm->bus;
 	struct err err = { 0 };
 	unsigned int i, n = 0;
 
 	if (!vp->pdev.root)
 		return;
-	pthread_mutex_lock(&vp->pdev.root->lock);
-	bus_events_off(bus, range);
 	for (i = 0; i < vdev->queue_count; i++) {
 		if (!vdev->queues[i].enabled)
 			continue;
@@ -79,12 +74,9 @@ static void doorbells(struct virtio_dev *vdev)
 			.fd = vdev->queues[i].kick_fd,
 		};
 	}
-	range->events = vp->doorbells;
-	range->event_count = n;
-	if (range->mapped && bus_events_on(bus, range, &err))
+	if (pci_bar_events(&vp->pdev, VIRTIO_PCI_BAR, vp->doorbells, n, &err))
 		log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
 			    "%s: every kick costs an exit: %s", vdev->dev->id, err.msg);
-	pthread_mutex_unlock(&vp->pdev.root->lock);
 }
 
 static bool dma(const struct virtio_dev *vdev)

@@ -195,13 +195,13 @@ static void acpi_madt(struct acpi_build *b, unsigned int cpus)
 
 /* Only the buses that exist: Linux scans by hand every bus that MCFG has, 32 configuration reads
  * for each (pcibios_fixup_peer_bridges(), on ACPI machines too), 8192 exits for 256 buses. */
-static void acpi_mcfg(struct acpi_build *b)
+static void acpi_mcfg(struct acpi_build *b, unsigned int last_bus)
 {
 	uint8_t *t = acpi_table(b, "MCFG", 1, MCFG_SIZE);
 
 	put_le64(t + 44, GPA_ECAM_BASE);
 	t[54] = 0;
-	t[55] = ACPI_LAST_BUS;
+	t[55] = (uint8_t)last_bus;
 	acpi_finish(t);
 	b->tables[b->count++] = acpi_gpa(b, t);
 }
@@ -250,6 +250,7 @@ static int acpi_info_write(struct vm *vm)
 		.mem64_base = vm->pci ? htole64(vm->pci->mem64_base) : 0,
 		.mem64_size = vm->pci ? htole64(vm->pci->mem64_size) : 0,
 		.com1 = htole32(acpi_has_com1(vm)),
+		.last_bus = vm->pci ? htole32(vm->pci->last_bus) : 0,
 	};
 
 	return mem_write(&vm->mem, GPA_INFO_PAGE, &info, sizeof(info));
@@ -290,7 +291,7 @@ int acpi_build(struct vm *vm, struct err *err)
 		return err_sys(err, -ENOMEM, "ACPI tables");
 	acpi_fadt(&b, acpi_dsdt(&b));
 	acpi_madt(&b, vm->config.cpus);
-	acpi_mcfg(&b);
+	acpi_mcfg(&b, vm->pci ? vm->pci->last_bus : 0);
 	acpi_rsdp(&b, acpi_xsdt(&b));
 	ret = mem_write(&vm->mem, GPA_ACPI_BASE, b.buf, b.used);
 	if (!ret)

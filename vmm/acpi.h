@@ -14,14 +14,12 @@
 struct err;
 struct vm;
 
-/* The highest PCI bus, also LAST_BUS in vmm/dsdt.asl. 0 until there are root ports. */
-#define ACPI_LAST_BUS 0
-
 /* At GPA_INFO_PAGE, little endian; vmm/dsdt.asl has the same layout as a Field. */
 struct acpi_info {
 	uint64_t mem64_base;
 	uint64_t mem64_size; /* 0: no 64-bit window */
 	uint32_t com1; /* 1: there is a UART at 0x3f8 */
+	uint32_t last_bus; /* the highest PCI bus number */
 };
 
 /* Registers at PIO_ACPI: sleep control and status (ACPI 6.4, 4.8.3.7), reset (4.8.3.6), and event

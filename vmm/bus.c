@@ -379,7 +379,7 @@ static bool bus_range_fault(struct range *range, struct dev *dev, bool known)
 	bool withdrawn;
 
 	pthread_mutex_lock(&dev->lock);
-	withdrawn = range->ops->fault(range, known);
+	withdrawn = dev->removed || range->ops->fault(range, known);
 	pthread_mutex_unlock(&dev->lock);
 	return withdrawn;
 }

@@ -122,6 +122,9 @@ void dev_remove(struct dev *dev);
  * -ENOMEM, after which nothing was started.
  */
 int dev_unplug(struct dev *dev, unsigned int grace_ms, const char *why);
+/* The guest let go of @dev: true when it was asked to, and the device is gone now. Loop thread, no
+ * device lock held. */
+bool dev_unplug_let_go(struct dev *dev);
 /* Ends every removal that is under way, by surprise. The guest restarts; loop thread. */
 void dev_unplug_all(struct vm *vm);
 

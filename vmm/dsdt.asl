@@ -3,22 +3,19 @@
 // The DSDT, compiled by iasl at build time. Addresses and interrupts are those of vmm/types.h; what
 // is only known at run time is read from the info page (struct acpi_info of vmm/acpi.h).
 
-// There is only bus 0 (ACPI_LAST_BUS of vmm/acpi.h). Linux scans whatever is covered here.
-#define LAST_BUS 0x0000
-#define BUS_COUNT 0x0001
-
 DefinitionBlock ("", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 {
 	// ACPI 6.4, 7.4.2.6: the value that vmm/acpi_pm.c takes for power-off.
 	Name (\_S5, Package () { 5, 0, 0, 0 })
 
 	// Struct acpi_info.
-	OperationRegion (INFO, SystemMemory, 0x000FF000, 0x14)
+	OperationRegion (INFO, SystemMemory, 0x000FF000, 0x18)
 	Field (INFO, DWordAcc, NoLock, Preserve)
 	{
 		M64B, 64, // base of the 64-bit window
 		M64S, 64, // its size, 0: there is none
-		COM1, 32  // 1: a UART is at 0x3F8
+		COM1, 32, // 1: a UART is at 0x3F8
+		LBUS, 32  // the highest bus number
 	}
 
 	// vmm/acpi_pm.c: event bits, cleared by reading.
@@ -57,7 +54,7 @@ DefinitionBlock ("", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 			Name (CRS0, ResourceTemplate ()
 			{
 				WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
-					0x0000, 0x0000, LAST_BUS, 0x0000, BUS_COUNT)
+					0x0000, 0x0000, 0x0000, 0x0000, 0x0001, , , BUSN)
 				IO (Decode16, 0x0CF8, 0x0CF8, 0x01, 0x08)
 				WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode,
 					EntireRange, 0x0000, 0x1000, 0xFFFF, 0x0000, 0xF000)
@@ -74,6 +71,11 @@ DefinitionBlock ("", "DSDT", 2, "VIADCT", "VIADUCT", 0x00000001)
 			})
 			Method (_CRS, 0, Serialized)
 			{
+				// Only the buses that there are: Linux looks for devices on all.
+				CreateWordField (CRS0, ^BUSN._MAX, BMAX)
+				CreateWordField (CRS0, ^BUSN._LEN, BLEN)
+				Store (LBUS, BMAX)
+				Store (Add (LBUS, 1), BLEN)
 				If (LEqual (M64S, 0))
 				{
 					Return (CRS0)

@@ -38,6 +38,31 @@ void pci_dev_init(struct pci_dev *pdev, uint16_t vendor, uint16_t device, uint32
 	pdev->wmask[PCI_INTERRUPT_LINE] = 0xff;
 }
 
+/* An empty port is made use of while the guest runs; before, each device gets one of its own. */
+static int pci_dev_pick_port(struct pci_dev *pdev, struct err *err)
+{
+	struct vm *vm = pdev->dev.vm;
+	struct pci_port *port = pdev->beside ? pdev->beside->port : NULL;
+	char id[80];
+	int ret = 0;
+
+	if (!pdev->beside && pdev->behind_port && vm->pci->placed) {
+		for (port = vm->pci->root_ports; port && !pci_port_empty(port); port = port->next)
+			;
+		if (!port)
+			return err_set(err, -ENOSPC, "%s: the running guest has no empty port",
+				       pdev->dev.id);
+	} else if (!pdev->beside && pdev->behind_port) {
+		snprintf(id, sizeof(id), "%s-port", pdev->dev.id);
+		ret = pci_port_new(vm, id, &port, err);
+	}
+	if (ret || !port)
+		return ret;
+	dev_get(&port->pdev.dev);
+	pdev->port = port;
+	return 0;
+}
+
 int pci_dev_plug(struct pci_dev *pdev, struct err *err)
 {
 	int ret;
@@ -47,19 +72,32 @@ int pci_dev_plug(struct pci_dev *pdev, struct err *err)
 		return err_sys(err, -ENOMEM, "%s", pdev->dev.id);
 	ret = pci_messages_promise(pdev, err);
 	if (!ret)
+		ret = pci_dev_pick_port(pdev, err);
+	if (!ret)
 		ret = pci_root_plug(pdev->dev.vm->pci, pdev, err);
 	if (ret)
 		return ret;
 	memcpy(pdev->saved, pdev->config, pdev->config_size);
 	pci_irq_update(pdev);
+	if (pdev->port && pdev->root->placed)
+		pci_port_arrived(pdev->port);
 	return 0;
 }
 
 void pci_dev_leave(struct pci_dev *pdev)
 {
-	if (pdev->root)
-		pci_root_unplug(pdev->root, pdev);
+	struct pci_root *root = pdev->root;
+
+	if (root)
+		pci_root_unplug(root, pdev);
 	pci_bars_forget(pdev);
+	if (root)
+		pci_bars_retry(root);
+	if (pdev->port) {
+		pci_port_vacated(pdev->port);
+		dev_put(&pdev->port->pdev.dev);
+		pdev->port = NULL;
+	}
 }
 
 void pci_dev_unplug(struct pci_dev *pdev)
@@ -76,6 +114,8 @@ void pci_dev_reset(struct pci_dev *pdev)
 	if (!pdev->saved)
 		return;
 	memcpy(pdev->config, pdev->saved, pdev->config_size);
+	if (pdev->cold)
+		pci_bars_clear(pdev);
 	pci_messages_reset(pdev);
 	if (pdev->intx_emulated && pdev->intx.irqs)
 		irq_line_set(&pdev->intx, false);
@@ -127,11 +167,16 @@ uint8_t pci_cap_add(struct pci_dev *pdev, uint8_t id, uint8_t len)
 
 uint8_t pci_cap_pcie(struct pci_dev *pdev)
 {
-	/* PCIe 4.0, 7.5.3: version 2, root complex integrated endpoint: no link registers. */
-	uint8_t cap = pci_cap_add(pdev, PCI_CAP_ID_EXP, PCI_EXP_LNKCAP);
+	/* PCIe 4.0, 7.5.3: version 2; on bus 0 a root complex integrated endpoint, which has no
+	 * link registers. */
+	bool port = pdev->behind_port || (pdev->beside && pdev->beside->port);
+	uint8_t cap = pci_cap_add(pdev, PCI_CAP_ID_EXP, port ? PCI_EXP_SIZEOF : PCI_EXP_LNKCAP);
 
 	if (cap)
-		put_le16(pdev->config + cap + PCI_EXP_FLAGS, 2 | PCI_EXP_TYPE_RC_END << 4);
+		put_le16(pdev->config + cap + PCI_EXP_FLAGS,
+			 2 | (port ? PCI_EXP_TYPE_ENDPOINT : PCI_EXP_TYPE_RC_END) << 4);
+	if (cap && port)
+		pci_link_set(pdev, cap, pdev->link);
 	return cap;
 }
 
@@ -168,7 +213,10 @@ static void pci_intx_drive(struct pci_dev *pdev)
 
 int pci_intx_line(struct pci_dev *pdev, struct err *err)
 {
-	unsigned int slot = pdev->devfn >> 3, pin = pdev->config[PCI_INTERRUPT_PIN];
+	/* Behind a port the device number is 0, so the port's pins are the function's (PCIe 4.0,
+	 * 2.2.8.1). */
+	unsigned int slot = (pdev->port ? pdev->port->pdev.devfn : pdev->devfn) >> 3;
+	unsigned int pin = pdev->config[PCI_INTERRUPT_PIN];
 
 	if (pdev->intx.irqs)
 		return 0;

@@ -37,8 +37,10 @@ struct pci_bar {
 	enum pci_bar_kind kind;
 	bool prefetch;
 	uint64_t size; /* power of two; range.size may be smaller (the rest reads as all ones) */
-	struct range range; /* .index is the BAR's number; parts and events are the device's */
-	/* the root's, under root->lock */
+	/* .index is the BAR's number. Parts are the device's, set before it is plugged and freed
+	 * after it left; all else is the root's from then on, under root->lock, because another
+	 * function's write may map this BAR. */
+	struct range range;
 	bool want;
 	uint64_t want_addr;
 	uint64_t place; /* chosen by pci_root_place() */
@@ -47,6 +49,7 @@ struct pci_bar {
 enum pci_irq_mode { PCI_IRQ_NONE, PCI_IRQ_INTX, PCI_IRQ_MSI, PCI_IRQ_MSIX };
 
 struct pci_dev;
+struct pci_port;
 
 struct pci_ops {
 	/* Replaces the plain read of config bytes. NULL: pci_config_plain_read(). */
@@ -88,6 +91,11 @@ struct pci_msix {
 	struct msi_vector *vectors;
 };
 
+/* In the units of PCI_EXP_LNKSTA_CLS and _NLW. */
+struct pci_link {
+	uint8_t speed, width;
+};
+
 struct pci_dev {
 	struct dev dev;
 	/* Where it shall sit: set before pci_dev_plug(). */
@@ -97,7 +105,11 @@ struct pci_dev {
 	uint8_t function;	/* its number in the slot, 0..7; the guest looks for 0 first */
 	/* Where it sits. */
 	struct pci_root *root;
+	struct pci_port *port; /* NULL: on bus 0; a reference is held */
+	struct pci_dev *root_next;
 	uint8_t devfn; /* on its bus */
+	struct pci_link link; /* what a port's link is to look like; speed 0: as pci_port.c likes */
+	bool cold; /* while it is reset: no firmware runs after that, so BARs stay off */
 	unsigned int config_size; /* PCI_CONFIG_SIZE or PCIE_CONFIG_SIZE */
 	uint8_t config[PCIE_CONFIG_SIZE];
 	uint8_t wmask[PCIE_CONFIG_SIZE];
@@ -119,8 +131,13 @@ struct pci_dev {
 
 struct pci_root {
 	struct dev dev; /* answers ECAM and the ports */
-	pthread_mutex_t lock; /* a leaf for lookups; recomputes BAR maps (takes bus and mem locks) */
-	struct pci_dev *slots[256]; /* by devfn */
+	pthread_mutex_t lock; /* who sits where; recomputes BAR maps (takes bus and mem locks) */
+	struct pci_dev *slots[256]; /* of bus 0, by devfn */
+	struct pci_dev *functions;  /* all of them, linked by root_next */
+	struct pci_port *root_ports;
+	struct log_limit limit;
+	unsigned int last_bus; /* set by pci_root_place() */
+	bool placed;
 	uint32_t address; /* 0xcf8 */
 	struct range ecam, ports;
 	uint64_t mem64_base, mem64_size; /* set by pci_root_place() */
@@ -164,6 +181,12 @@ void pci_dev_flr(struct pci_dev *pdev);
 void pci_bar_set(struct pci_dev *pdev, unsigned int bar, enum pci_bar_kind kind, bool prefetch,
 		 uint64_t size);
 
+/* The doorbells of a BAR, in place of those it had; they are copied, the descriptors stay the
+ * caller's. Before the device is plugged, or later under its lock. 0 or -errno: then it has none,
+ * and the device sees the writes themselves. */
+int pci_bar_events(struct pci_dev *pdev, unsigned int bar, const struct range_event *events,
+		   unsigned int count, struct err *err);
+
 /* Withdraws the mapped parts of all BARs, so that every access reaches class->read and write, or
  * maps them again. Done by itself when KVM cannot reach a BAR (the host function sleeps, or is
  * gone); the device maps them again once it can. A part that cannot be mapped stays withdrawn, and
@@ -173,8 +196,16 @@ void pci_bars_trap(struct pci_dev *pdev, bool trap);
 /* Adds a capability of @len bytes (header included) to the list, before the device is plugged.
  * Returns its offset, 0 when the 256 bytes are full. */
 uint8_t pci_cap_add(struct pci_dev *pdev, uint8_t id, uint8_t len);
-/* A PCIe endpoint capability for a root complex integrated function. */
+/* A PCIe capability: an endpoint behind a port, a root complex integrated one on bus 0. */
 uint8_t pci_cap_pcie(struct pci_dev *pdev);
+#define PCI_EXP_SIZEOF 60u /* PCIe 4.0, 7.5.3: version 2 with link and slot registers */
+/* Writes the link registers of the PCIe capability at @cap: what @link says (speed 0: fast enough
+ * for everyone), and no power saving. */
+void pci_link_set(struct pci_dev *pdev, unsigned int cap, struct pci_link link);
+/* The bus that the function sits on, as firmware numbers it. */
+unsigned int pci_dev_bus(const struct pci_dev *pdev);
+/* Can the guest be asked to let go of the function (dev_unplug())? Loop thread. */
+bool pci_dev_askable(struct pci_dev *pdev);
 
 /* INTx. @emulated: the device calls pci_intx_set(). Otherwise it connects pdev->intx itself (VFIO)
  * in irq_mode(PCI_IRQ_INTX). Before the device is plugged (the pin number is written there). */

@@ -6,7 +6,8 @@
  * After any write to them the root recomputes: BARs of this function that moved or were switched
  * off are unmapped; then every BAR on the bus that wants to be somewhere and is not yet is tried.
  * A BAR on top of RAM or of another BAR stays unmapped until that place is free, and gets it then,
- * whichever of the two moved. Memory slots, doorbells and DMA mappings follow within bus_map().
+ * whichever of the two moved; so does one that the port above it does not lead to. Memory slots,
+ * doorbells and DMA mappings follow within bus_map().
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,11 +17,6 @@
 #include "pci_priv.h"
 #include "types.h"
 #include "vm.h"
-
-static unsigned int pci_bar_offset(unsigned int bar)
-{
-	return bar == PCI_ROM ? PCI_ROM_ADDRESS : PCI_BASE_ADDRESS_0 + 4 * bar;
-}
 
 static enum bus_space pci_bar_space(const struct pci_bar *bar)
 {
@@ -95,45 +91,108 @@ static bool pci_bar_decode(const struct pci_dev *pdev, unsigned int bar, uint64_
 	return (command & need) && addr && span_within(addr, b->size, top);
 }
 
-static void pci_bar_try(struct pci_dev *pdev, unsigned int bar)
+/* It decodes, and the port above it, if there is one, leads there. */
+static bool pci_bar_reached(const struct pci_dev *pdev, const struct pci_bar *b)
 {
-	struct pci_bar *b = &pdev->bars[bar];
-	struct err err = { 0 };
+	return b->want && (!pdev->port || pci_port_forwards(pdev->port, b->kind == PCI_BAR_IO,
+							    b->want_addr, b->size));
+}
 
-	if (!b->want || b->range.mapped || pdev->dev.vm->config.plan)
-		return;
-	if (bus_map(&pdev->dev.vm->bus, &b->range, pci_bar_space(b), b->want_addr, &err) &&
-	    err.code != -EEXIST)
-		log_limited(pdev->dev.vm->log, &pdev->limit, LOG_WARN, "%s: BAR %u: %s",
-			    pdev->dev.id, bar, err.msg);
+static bool pci_bars_unmap(struct pci_dev *pdev)
+{
+	bool freed = false;
+	unsigned int i;
+
+	for (i = 0; i < PCI_BAR_COUNT; i++) {
+		struct pci_bar *b = &pdev->bars[i];
+
+		if (!b->range.mapped || (pci_bar_reached(pdev, b) && b->range.base == b->want_addr))
+			continue;
+		bus_unmap(&pdev->dev.vm->bus, &b->range);
+		freed = true;
+	}
+	return freed;
+}
+
+static void pci_bars_map(struct pci_dev *pdev)
+{
+	struct vm *vm = pdev->dev.vm;
+	unsigned int i;
+
+	for (i = 0; i < PCI_BAR_COUNT && !vm->config.plan; i++) {
+		struct pci_bar *b = &pdev->bars[i];
+		struct err err = { 0 };
+
+		if (b->range.mapped || !pci_bar_reached(pdev, b))
+			continue;
+		if (bus_map(&vm->bus, &b->range, pci_bar_space(b), b->want_addr, &err) &&
+		    err.code != -EEXIST)
+			log_limited(vm->log, &pdev->root->limit, LOG_WARN, "%s: BAR %u: %s",
+				    pdev->dev.id, i, err.msg);
+	}
+}
+
+static void pci_bars_map_all(struct pci_root *root)
+{
+	struct pci_dev *pdev;
+
+	for (pdev = root->functions; pdev; pdev = pdev->root_next)
+		pci_bars_map(pdev);
 }
 
 void pci_bars_update(struct pci_dev *pdev)
 {
 	struct pci_root *root = pdev->root;
-	bool freed = false;
-	unsigned int i, slot;
+	unsigned int i;
+	bool freed;
 
 	if (!root)
 		return;
 	pthread_mutex_lock(&root->lock);
-	for (i = 0; i < PCI_BAR_COUNT; i++) {
-		struct pci_bar *b = &pdev->bars[i];
-		uint64_t addr = 0;
-
-		b->want = pci_bar_decode(pdev, i, &addr);
-		b->want_addr = addr;
-		if (b->range.mapped && (!b->want || b->range.base != addr)) {
-			bus_unmap(&pdev->dev.vm->bus, &b->range);
-			freed = true;
-		}
-	}
 	for (i = 0; i < PCI_BAR_COUNT; i++)
-		pci_bar_try(pdev, i);
-	for (slot = 0; slot < ARRAY_SIZE(root->slots) && freed; slot++)
-		for (i = 0; i < PCI_BAR_COUNT && root->slots[slot]; i++)
-			pci_bar_try(root->slots[slot], i);
+		pdev->bars[i].want = pci_bar_decode(pdev, i, &pdev->bars[i].want_addr);
+	freed = pci_bars_unmap(pdev);
+	pci_bars_map(pdev);
+	if (freed)
+		pci_bars_map_all(root);
 	pthread_mutex_unlock(&root->lock);
+}
+
+void pci_bars_rerouted_locked(struct pci_port *port)
+{
+	struct pci_root *root = port->pdev.root;
+	struct pci_dev *pdev;
+
+	for (pdev = root->functions; pdev; pdev = pdev->root_next)
+		if (pdev->port == port)
+			pci_bars_unmap(pdev);
+	pci_bars_map_all(root);
+}
+
+void pci_bars_retry(struct pci_root *root)
+{
+	pthread_mutex_lock(&root->lock);
+	pci_bars_map_all(root);
+	pthread_mutex_unlock(&root->lock);
+}
+
+void pci_bars_clear(struct pci_dev *pdev)
+{
+	uint16_t decode = PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+	unsigned int i;
+
+	put_le16(pdev->config + PCI_COMMAND,
+		 (uint16_t)(get_le16(pdev->config + PCI_COMMAND) & ~decode));
+	for (i = 0; i < PCI_BAR_COUNT; i++) {
+		uint8_t *config = pdev->config + pci_bar_offset(i);
+		const struct pci_bar *b = &pdev->bars[i];
+
+		if (b->kind == PCI_BAR_NONE)
+			continue;
+		put_le32(config, get_le32(config) & (b->kind == PCI_BAR_ROM ? 0 : 0xf));
+		if (b->kind == PCI_BAR_MEM64)
+			put_le32(config + 4, 0);
+	}
 }
 
 void pci_bars_forget(struct pci_dev *pdev)
@@ -146,9 +205,43 @@ void pci_bars_forget(struct pci_dev *pdev)
 
 		pdev->bars[i].want = false;
 		bus_unmap(&vm->bus, range);
+		free(range->events);
+		range->events = NULL;
+		range->event_count = 0;
 		for (p = 0; p < range->part_count; p++)
 			mem_part_forget(&vm->mem, &range->parts[p]);
 	}
+}
+
+static int pci_bar_events_set(struct pci_dev *pdev, struct range *range,
+			      const struct range_event *events, unsigned int count, struct err *err)
+{
+	struct range_event *copy = count ? calloc(count, sizeof(*copy)) : NULL;
+	struct bus *bus = &pdev->dev.vm->bus;
+
+	bus_events_off(bus, range);
+	free(range->events);
+	range->events = copy;
+	range->event_count = copy ? count : 0;
+	if (count && !copy)
+		return err_sys(err, -ENOMEM, "%s: doorbells", pdev->dev.id);
+	if (copy)
+		memcpy(copy, events, count * sizeof(*copy));
+	return range->mapped ? bus_events_on(bus, range, err) : 0;
+}
+
+int pci_bar_events(struct pci_dev *pdev, unsigned int bar, const struct range_event *events,
+		   unsigned int count, struct err *err)
+{
+	struct pci_root *root = pdev->root;
+	int ret;
+
+	if (root)
+		pthread_mutex_lock(&root->lock);
+	ret = pci_bar_events_set(pdev, &pdev->bars[bar].range, events, count, err);
+	if (root)
+		pthread_mutex_unlock(&root->lock);
+	return ret;
 }
 
 static uint64_t pci_bar_read(struct range *range, uint64_t offset, unsigned int size)
@@ -209,151 +302,3 @@ const struct range_ops pci_bar_range_ops = {
 	.write = pci_bar_write,
 	.fault = pci_bar_fault,
 };
-
-uint64_t pci_bar_addr(const struct pci_dev *pdev, unsigned int bar)
-{
-	return pdev->bars[bar].place;
-}
-
-/* A window that addresses are taken from, upwards. */
-struct pci_window {
-	const char *name;
-	uint64_t base, size, next;
-};
-
-static bool pci_window_take(struct pci_window *w, uint64_t size, uint64_t *ret_addr)
-{
-	uint64_t addr = align_up(w->next, size);
-
-	if (addr < w->base || !span_within(addr - w->base, size, w->size))
-		return false;
-	w->next = addr + size;
-	*ret_addr = addr;
-	return true;
-}
-
-static void pci_bar_place(struct pci_dev *pdev, unsigned int bar, uint64_t addr)
-{
-	struct pci_bar *b = &pdev->bars[bar];
-	uint8_t *config = pdev->config + pci_bar_offset(bar);
-	uint16_t command = get_le16(pdev->config + PCI_COMMAND);
-
-	b->place = addr;
-	put_le32(config, (get_le32(config) & 0xf) | (uint32_t)addr);
-	if (b->kind == PCI_BAR_MEM64)
-		put_le32(config + 4, (uint32_t)(addr >> 32));
-	/* As firmware leaves it; a ROM is switched on by whoever reads it. */
-	if (b->kind != PCI_BAR_ROM)
-		command |= b->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-	put_le16(pdev->config + PCI_COMMAND, command);
-}
-
-struct pci_want {
-	struct pci_dev *pdev;
-	unsigned int bar;
-	uint64_t size; /* what it takes of a window */
-};
-
-static int pci_want_cmp(const void *a, const void *b)
-{
-	const struct pci_want *x = a, *y = b;
-
-	return x->size < y->size ? 1 : x->size > y->size ? -1 : 0;
-}
-
-static unsigned int pci_collect(struct pci_root *root, struct pci_want *wants)
-{
-	unsigned int slot, i, n = 0;
-
-	for (slot = 0; slot < ARRAY_SIZE(root->slots); slot++) {
-		for (i = 0; i < PCI_BAR_COUNT && root->slots[slot]; i++) {
-			struct pci_bar *b = &root->slots[slot]->bars[i];
-
-			if (b->kind == PCI_BAR_NONE)
-				continue;
-			wants[n].pdev = root->slots[slot];
-			wants[n].bar = i;
-			/* A page each, so that pages of two functions are never one. */
-			wants[n].size = b->kind == PCI_BAR_IO ? MAX(b->size, 32u)
-							      : MAX(b->size, 4096u);
-			n++;
-		}
-	}
-	qsort(wants, n, sizeof(*wants), pci_want_cmp);
-	return n;
-}
-
-/* The 64-bit window: after RAM, aligned for its largest BAR, as large as the sum. */
-static void pci_size_mem64(struct pci_root *root, struct pci_window *w, const struct pci_want *wants,
-			   unsigned int n)
-{
-	const struct mem *mem = &root->dev.vm->mem;
-	uint64_t top = GPA_HIGH_RAM, sum = 0, largest = GIB;
-	uint64_t limit = 1ull << vcpu_phys_bits();
-	unsigned int i;
-
-	for (i = 0; i < mem->bank_count; i++)
-		top = MAX(top, mem->banks[i].gpa + mem->banks[i].size);
-	for (i = 0; i < n; i++) {
-		if (wants[i].pdev->bars[wants[i].bar].kind != PCI_BAR_MEM64)
-			continue;
-		sum += wants[i].size;
-		largest = MAX(largest, wants[i].size);
-	}
-	w->base = align_up(top, largest);
-	w->size = align_up(sum, GIB);
-	if (!span_within(w->base, w->size, limit))
-		w->size = w->base < limit ? limit - w->base : 0;
-	w->next = w->base;
-	root->mem64_base = w->base;
-	root->mem64_size = w->size;
-}
-
-static int pci_place_one(const struct pci_want *want, struct pci_window *io,
-			 struct pci_window *mem32, struct pci_window *mem64, struct err *err)
-{
-	const struct pci_bar *b = &want->pdev->bars[want->bar];
-	struct pci_window *w = b->kind == PCI_BAR_IO ? io : mem32;
-	uint64_t addr;
-
-	if (b->kind == PCI_BAR_MEM64 && pci_window_take(mem64, want->size, &addr)) {
-		pci_bar_place(want->pdev, want->bar, addr);
-		return 0;
-	}
-	if (!pci_window_take(w, want->size, &addr))
-		return err_set(err, -ENOSPC,
-			       "%s: BAR %u of 0x%llx bytes does not fit the %s window 0x%llx-0x%llx; "
-			       "give the guest fewer or smaller devices",
-			       want->pdev->dev.id, want->bar, (unsigned long long)b->size, w->name,
-			       (unsigned long long)w->base,
-			       (unsigned long long)(w->base + w->size - 1));
-	pci_bar_place(want->pdev, want->bar, addr);
-	return 0;
-}
-
-int pci_root_place(struct pci_root *root, struct err *err)
-{
-	struct pci_window io = { "I/O", PIO_PCI_BASE, PIO_PCI_SIZE, PIO_PCI_BASE };
-	struct pci_window mem32 = { "32-bit", GPA_PCI32_BASE, GPA_PCI32_SIZE, GPA_PCI32_BASE };
-	struct pci_window mem64 = { "64-bit", 0, 0, 0 };
-	struct pci_want *wants = calloc(ARRAY_SIZE(root->slots) * PCI_BAR_COUNT, sizeof(*wants));
-	unsigned int i, n;
-	int ret = 0;
-
-	if (!wants)
-		return err_sys(err, -ENOMEM, "PCI windows");
-	n = pci_collect(root, wants);
-	pci_size_mem64(root, &mem64, wants, n);
-	for (i = 0; i < n && !ret; i++)
-		ret = pci_place_one(&wants[i], &io, &mem32, &mem64, err);
-	free(wants);
-	for (i = 0; i < ARRAY_SIZE(root->slots) && !ret; i++) {
-		struct pci_dev *pdev = root->slots[i];
-
-		if (!pdev)
-			continue;
-		memcpy(pdev->saved, pdev->config, pdev->config_size);
-		pci_bars_update(pdev);
-	}
-	return ret;
-}

@@ -29,11 +29,14 @@ static struct pci_root *to_root(struct dev *dev)
 /* The function at (bus, devfn) with a reference, or NULL. */
 static struct pci_dev *pci_root_find(struct pci_root *root, unsigned int bus, unsigned int devfn)
 {
+	const struct pci_port *port;
 	struct pci_dev *pdev = NULL;
 
 	pthread_mutex_lock(&root->lock);
 	if (!bus)
 		pdev = root->slots[devfn];
+	for (port = root->root_ports; port && bus && !pdev; port = port->next)
+		pdev = pci_port_find(port, bus, devfn);
 	if (pdev)
 		dev_get(&pdev->dev);
 	pthread_mutex_unlock(&root->lock);
@@ -244,23 +247,43 @@ static void pci_slot_multi(struct pci_dev *const *functions)
 	}
 }
 
-static int pci_root_plug_locked(struct pci_root *root, struct pci_dev *pdev, struct err *err)
+/* The functions of the slot that @pdev goes into, and in *@ret_devfn the first one's number. */
+static struct pci_dev **pci_root_slot(struct pci_root *root, const struct pci_dev *pdev,
+				      unsigned int *ret_devfn)
 {
-	unsigned int slot = pdev->beside ? pdev->beside->devfn & ~7u : 0, devfn;
+	unsigned int slot = 0;
 
+	*ret_devfn = 0;
+	if (pdev->port)
+		return pdev->port->functions;
+	if (pdev->beside)
+		slot = pdev->beside->devfn & ~7u;
 	while (!pdev->beside && slot < ARRAY_SIZE(root->slots) && pci_slot_taken(root, slot))
 		slot += PCI_FUNCTIONS;
-	if (slot >= ARRAY_SIZE(root->slots))
+	*ret_devfn = slot;
+	return slot < ARRAY_SIZE(root->slots) ? &root->slots[slot] : NULL;
+}
+
+static int pci_root_plug_locked(struct pci_root *root, struct pci_dev *pdev, struct err *err)
+{
+	struct pci_dev **slot, **p;
+	unsigned int devfn;
+
+	slot = pci_root_slot(root, pdev, &devfn);
+	if (!slot)
 		return err_set(err, -ENOSPC, "%s: all %u slots of the PCI bus are taken",
 			       pdev->dev.id, PCI_SLOTS);
-	devfn = slot + pdev->function;
-	if (root->slots[devfn])
+	if (slot[pdev->function])
 		return err_set(err, -EBUSY, "%s: function %u of its slot is %s", pdev->dev.id,
-			       pdev->function, root->slots[devfn]->dev.id);
-	root->slots[devfn] = pdev;
+			       pdev->function, slot[pdev->function]->dev.id);
+	slot[pdev->function] = pdev;
 	pdev->root = root;
-	pdev->devfn = (uint8_t)devfn;
-	pci_slot_multi(&root->slots[slot]);
+	pdev->devfn = (uint8_t)(devfn + pdev->function);
+	for (p = &root->functions; *p; p = &(*p)->root_next)
+		;
+	*p = pdev;
+	pdev->root_next = NULL;
+	pci_slot_multi(slot);
 	return 0;
 }
 
@@ -280,9 +303,17 @@ int pci_root_plug(struct pci_root *root, struct pci_dev *pdev, struct err *err)
 
 void pci_root_unplug(struct pci_root *root, struct pci_dev *pdev)
 {
+	struct pci_dev **slot = pdev->port ? &pdev->port->functions[pdev->function]
+					   : &root->slots[pdev->devfn];
+	struct pci_dev **p;
+
 	pthread_mutex_lock(&root->lock);
-	if (root->slots[pdev->devfn] == pdev)
-		root->slots[pdev->devfn] = NULL;
+	if (*slot == pdev)
+		*slot = NULL;
+	for (p = &root->functions; *p && *p != pdev; p = &(*p)->root_next)
+		;
+	if (*p)
+		*p = pdev->root_next;
 	pthread_mutex_unlock(&root->lock);
 	pdev->root = NULL;
 }

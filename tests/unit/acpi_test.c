@@ -184,6 +184,9 @@ static void mcfg_has_the_buses_that_exist(void **state)
 	assert_int_equal(get_le16(t + 52), 0);
 	assert_int_equal(t[54], 0);
 	assert_int_equal(t[55], 0);
+	((struct vm *)*state)->pci->last_bus = 5;
+	build(*state);
+	assert_int_equal(find(*state, "MCFG")[55], 5);
 }
 
 static uint64_t no_read(struct dev *dev, unsigned int range, uint64_t offset, unsigned int size)
@@ -210,8 +213,10 @@ static void info_page_tells(void **state)
 	assert_int_equal(dev_new(vm, &serial, "serial", &range.dev, NULL), 0);
 	assert_int_equal(dev_add(range.dev, NULL), 0);
 	assert_int_equal(bus_map(&vm->bus, &range, BUS_PIO, PIO_COM1, NULL), 0);
+	vm->pci->last_bus = 3;
 	build(vm);
 	assert_int_equal(get_le32(info + 16), 1);
+	assert_int_equal(get_le32(info + 20), 3);
 	bus_unmap(&vm->bus, &range);
 }
 

@@ -71,8 +71,7 @@ static int card_realize(struct dev *dev, struct err *err)
 	pci_bar_set(pdev, 2, PCI_BAR_MEM64, true, 0x10000);
 	pci_bar_set(pdev, 5, PCI_BAR_MEM32, false, 100); /* rounded up */
 	c->event = (struct range_event){ .offset = 0x80, .size = 2, .fd = io_eventfd_new() };
-	pdev->bars[0].range.events = &c->event;
-	pdev->bars[0].range.event_count = 1;
+	pci_bar_events(pdev, 0, &c->event, 1, err);
 	pci_intx_enable(pdev, true);
 	pci_cap_pcie(pdev);
 	ret = pci_msi_init(pdev, 0, MSI_VECTORS, true, true, err);
