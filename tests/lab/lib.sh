@@ -49,10 +49,18 @@ check_log() {
 # The script's own end: its status is 1 when any fail was called. A script that ends of itself
 # (set -e, exit) keeps its status.
 _lab_end() {
-	local status=$?
+	local status=$? report
+	for report in "$LAB_SANITIZER".*; do
+		[ -e "$report" ] || continue
+		fail "a sanitizer's report"
+		cat "$report"
+	done
 	[ "$status" != 0 ] || status=$lab_failed
 	exit "$status"
 }
+# A build with sanitizers reports here, and whatever becomes of its own output, it is seen.
+LAB_SANITIZER=/run/lab/sanitizer
+export ASAN_OPTIONS=log_path=$LAB_SANITIZER:detect_leaks=1 UBSAN_OPTIONS=log_path=$LAB_SANITIZER:print_stacktrace=1
 trap _lab_end EXIT
 
 # wait_for SECONDS COMMAND...: until the command succeeds (LAB_TIMEOUT_FACTOR multiplies)

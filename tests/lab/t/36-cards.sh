@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# lab: --cards igb,nvme,e1000e-hda,bochs,ivshmem --timeout 420
+# lab: --cards igb,nvme,e1000e-hda,bochs,ivshmem --timeout 540
 # Cards driven by their Linux drivers, all in one guest: igb's PF, an NVMe VF, e1000e and HDA audio as
 # the two functions of one slot, a display that is drawn on and whose ROM is read. Then a guest that
 # writes the 8 GiB of ivshmem's BAR and reads them back to the end.
@@ -119,7 +119,7 @@ bars fill && echo FILLED $(cut -d' ' -f1 /proc/uptime)
 bars check && echo CHECKED $(cut -d' ' -f1 /proc/uptime)
 END
 pinned_before=$(pinned)
-guest_run 200 /mnt/log /mnt/initrd --device "vfio-pci,host=$shm" && status=0 || status=$?
+guest_run 300 /mnt/log /mnt/initrd --device "vfio-pci,host=$shm" && status=0 || status=$?
 check "viaduct ends with status 0" [ "$status" = 0 ]
 check_log "the guest sees a BAR of 8 GiB" '^SIZE 8589934592' /mnt/log
 case $how in
