@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "memlock.h"
 #include "sriov/use.h"
+#include "vfio_sys.h"
 #include "vmm/kvm_sys.h"
 #include "vmm/vm.h"
 
@@ -22,23 +23,59 @@
 #define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
 #endif
 
+static const struct iommu_ops *const rows[] = { &iommu_type1, &iommu_iommufd };
+
+int iommu_row(const char *name, const struct iommu_ops **ret_ops, struct err *err)
+{
+	char shown[HOST_NAME_MAX];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!strcmp(rows[i]->name, name)) {
+			*ret_ops = rows[i];
+			return 0;
+		}
+	}
+	err_set(err, -EINVAL, "iommu=%s: there is", host_printable(name, shown, sizeof(shown)));
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		err_append(err, "%s %s", i ? " and" : "", rows[i]->name);
+	return -EINVAL;
+}
+
+/* iommufd pins pages, and BARs have none: it answers EFAULT (Linux 6.12), and will for all others.
+ * A guest with one function has no peer that could miss it. */
+static void no_bars(struct iommu *iommu)
+{
+	iommu->no_bars = true;
+	if (iommu->no_bars_told || !iommu->devs || !iommu->devs->next)
+		return;
+	iommu->no_bars_told = true;
+	log_line(iommu->vm->log, LOG_WARN,
+		 "%s maps no BARs for DMA on this kernel: no peer to peer between this guest's "
+		 "functions (iommu=type1 has it)",
+		 iommu->ops->name);
+}
+
 static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hva, bool ram,
 			      struct err *err)
 {
 	struct iommu *iommu = opaque;
-	int ret = iommu->ops->map(iommu, iova, size, hva);
+	int ret = !ram && iommu->no_bars ? -EFAULT : iommu->ops->map(iommu, iova, size, hva);
 
 	if (!ret)
 		return 0;
+	if (!ram && ret == -EFAULT && iommu->ops == &iommu_iommufd) {
+		no_bars(iommu);
+		return 0;
+	}
 	if (ram && ret == -ENOMEM)
 		return memlock_error(iommu->vm, iommu->ops, err);
 	/* A map that fails is no reason to take another device in this one's place. */
 	if (ret == -ENODEV)
 		ret = -EIO;
 	err_sys(err, ret, "%s: mapping 0x%llx bytes of %s at 0x%llx for DMA", iommu->ops->name,
-		(unsigned long long)size, ram ? "guest memory" : "a BAR",
-		(unsigned long long)iova);
-	if (ret == -ENOSPC)
+		(unsigned long long)size, ram ? "guest memory" : "a BAR", (unsigned long long)iova);
+	if (ret == -ENOSPC && iommu->ops == &iommu_type1)
 		err_append(err, "; raise the module parameter vfio_iommu_type1.dma_entry_limit");
 	else if (ret == -EINVAL && ram)
 		err_append(err, "; the host's IOMMU reserves some of these addresses (see "
@@ -87,7 +124,8 @@ int iommu_kvm_add(struct iommu *iommu, int fd, struct err *err)
 		if (ret < 0) {
 			log_line(vm->log, LOG_WARN,
 				 "KVM has no VFIO device (%s): DMA that does not snoop caches may "
-				 "not work", strerror(-ret));
+				 "not work",
+				 strerror(-ret));
 			return 0;
 		}
 		vm->kvm_vfio_fd = (int)create.fd;
@@ -120,30 +158,99 @@ static void node_holder(const struct host *host, const char *node, char *buf, si
 		snprintf(buf, size, " (pid %d%s%s)", (int)pid, *comm ? " " : "", comm);
 }
 
-int iommu_open_error(const struct iommu_dev *dev, int code, const char *node, struct err *err)
+int iommu_busy_error(const struct iommu_dev *dev, const char *node, struct err *err)
 {
 	char holder[HOST_NAME_MAX + 32];
 
+	node_holder(dev->host, node, holder, sizeof(holder));
+	return err_set(err, -ENODEV,
+		       "%s: group %d is in use by another process%s; end that, or choose another "
+		       "function",
+		       dev->name, dev->group, holder);
+}
+
+int iommu_unsafe_error(const struct iommu_dev *dev, const char *module, struct err *err)
+{
+	return err_set(err, -ENODEV,
+		       "%s: the host's IOMMU does not remap interrupts, so a guest could forge "
+		       "them; turn interrupt remapping on in the firmware, or accept that: "
+		       "modprobe %s allow_unsafe_interrupts=1",
+		       dev->name, module);
+}
+
+static int open_error(const struct iommu_ops *ops, const struct iommu_dev *dev, int code,
+		      const char *node, struct err *err)
+{
 	switch (code) {
 	case -EBUSY:
-		node_holder(dev->host, node, holder, sizeof(holder));
-		return err_set(err, -ENODEV,
-			       "%s: group %d is in use by another process%s; end that, or choose "
-			       "another function", dev->name, dev->group, holder);
+		return iommu_busy_error(dev, node, err);
 	case -EACCES:
 	case -EPERM:
 		return err_set(err, -ENODEV,
 			       "%s: no permission for /dev/%s; run as root or give the node to "
-			       "this user", dev->name, node);
+			       "this user",
+			       dev->name, node);
 	case -ENOENT:
 	case -ENXIO:
 	case -ENODEV:
 		return err_set(err, -ENODEV,
 			       "%s: there is no /dev/%s; load the modules: modprobe vfio-pci, and "
-			       "modprobe vfio_iommu_type1", dev->name, node);
+			       "modprobe %s",
+			       dev->name, node, ops->module);
 	default:
 		return err_sys(err, code, "%s: opening /dev/%s", dev->name, node);
 	}
+}
+
+int iommu_node_open(const struct iommu_ops *ops, const struct iommu_dev *dev, const char *node,
+		    struct err *err)
+{
+	char path[HOST_PATH_MAX];
+	int ret = host_path(path, dev->host->dev_root, "%s", node);
+
+	if (!ret)
+		ret = vfio_sys_open(path);
+	return ret < 0 ? open_error(ops, dev, ret, node, err) : ret;
+}
+
+int iommu_node_try(const struct iommu_ops *ops, const struct iommu_dev *dev, const char *node,
+		   struct err *err)
+{
+	char path[HOST_PATH_MAX];
+	int ret = host_path(path, dev->host->dev_root, "%s", node);
+
+	if (!ret)
+		ret = dev->host->ops->node_try(dev->host, path, 0);
+	return ret ? open_error(ops, dev, ret, node, err) : 0;
+}
+
+int iommu_ctl_open(struct iommu *iommu, struct iommu_dev *dev, enum iommu_given_kind kind,
+		   const char *node, struct err *err)
+{
+	int given = iommu_given(dev, kind), fd;
+
+	if (iommu->fd >= 0 && given && given != iommu->fd)
+		return err_set(err, -EINVAL,
+			       "%s: this guest has a /dev/%s already, descriptor %d; give that or "
+			       "none",
+			       dev->name, node, iommu->fd);
+	if (iommu->fd >= 0)
+		return 0;
+	fd = iommu_given_take(dev, kind);
+	iommu->fd_given = fd >= 0;
+	if (fd < 0)
+		fd = iommu_node_open(iommu->ops, dev, node, err);
+	if (fd < 0)
+		return fd;
+	iommu->fd = fd;
+	return 0;
+}
+
+void iommu_ctl_close(struct iommu *iommu)
+{
+	if (iommu->fd >= 0)
+		vfio_sys_close(iommu->fd);
+	iommu->fd = -1;
 }
 
 static void iommu_free(struct vm *vm)
@@ -159,7 +266,7 @@ static void iommu_free(struct vm *vm)
 	vm->iommu = NULL;
 }
 
-static struct iommu *iommu_get(struct vm *vm, const struct iommu_ops *ops)
+static struct iommu *iommu_get(struct vm *vm)
 {
 	struct iommu *iommu = vm->iommu;
 
@@ -168,7 +275,6 @@ static struct iommu *iommu_get(struct vm *vm, const struct iommu_ops *ops)
 	iommu = calloc(1, sizeof(*iommu));
 	if (!iommu)
 		return NULL;
-	iommu->ops = ops;
 	iommu->vm = vm;
 	iommu->fd = -1;
 	iommu->listener.map = iommu_listener_map;
@@ -203,23 +309,10 @@ bool iommu_has_group(const struct vm *vm, int group)
 	return false;
 }
 
-int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err)
+static int attach_mapped(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
 {
-	struct iommu *iommu = iommu_get(vm, ops);
-	int ret;
+	int ret = iommu->ops->attach(iommu, dev, err);
 
-	dev->fd = -1;
-	pci_addr_str(&dev->addr, dev->name);
-	if (!iommu)
-		return err_sys(err, -ENOMEM, "%s", dev->name);
-	if (iommu_has(vm, &dev->addr))
-		return err_set(err, -EEXIST, "%s: this guest has this function already", dev->name);
-	if (!iommu->listening) {
-		ret = memlock_check(vm, iommu->ops, dev, err);
-		if (ret)
-			return ret;
-	}
-	ret = iommu->ops->attach(iommu, dev, err);
 	if (ret)
 		return ret;
 	dev->next = iommu->devs;
@@ -228,14 +321,99 @@ int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *d
 		return 0;
 	/* Before the call: what it has to take back when it fails is really unmapped. */
 	iommu->listening = true;
-	ret = mem_listener_add(&vm->mem, &iommu->listener, err);
+	ret = mem_listener_add(&iommu->vm->mem, &iommu->listener, err);
 	if (!ret)
 		return 0;
 	iommu->listening = false;
 	iommu->devs = dev->next;
 	iommu->ops->detach(iommu, dev);
-	err_prefix(err, "%s", dev->name);
+	return err_prefix(err, "%s", dev->name);
+}
+
+static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
+		     struct err *err)
+{
+	struct iommu *iommu = iommu_get(vm);
+	int ret;
+
+	if (!iommu)
+		return err_sys(err, -ENOMEM, "%s", dev->name);
+	ret = iommu->listening ? 0 : memlock_check(vm, ops, dev, err);
+	if (ret)
+		return ret;
+	iommu->ops = ops;
+	iommu->no_bars = false;
+	return attach_mapped(iommu, dev, err);
+}
+
+static int probe_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
+		    struct err *err)
+{
+	int ret = ops->probe(dev, err);
+
+	return ret ? ret : memlock_check(vm, ops, dev, err);
+}
+
+typedef int try_fn(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
+		   struct err *err);
+
+/* -ENODEV alone moves along the row, as it does for the roles of devices. */
+static int walk(struct vm *vm, struct iommu_dev *dev, try_fn *try, struct err *err)
+{
+	struct err reason = { 0 }, next = { 0 };
+	unsigned int i;
+	int ret = try(vm, rows[0], dev, &reason);
+
+	for (i = 1; i < ARRAY_SIZE(rows) && ret == -ENODEV; i++) {
+		if (!rows[i]->here(dev))
+			continue;
+		ret = try(vm, rows[i], dev, &next);
+		if (!ret)
+			log_line(vm->log, LOG_INFO, "%s: by %s, for %s is not to be had: %s",
+				 dev->name, rows[i]->name, rows[0]->name, reason.msg);
+		else if (ret != -ENODEV)
+			reason = next;
+		else
+			err_append(&reason, "; and by %s: %s", rows[i]->name, next.msg);
+	}
+	if (ret && err)
+		*err = reason;
 	return ret;
+}
+
+static int choose(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, try_fn *try,
+		  struct err *err)
+{
+	const struct iommu *iommu = vm->iommu;
+	const struct iommu_ops *has = iommu && iommu->devs ? iommu->ops : NULL;
+
+	if (has && ops && ops != has)
+		return err_set(err, -EINVAL,
+			       "%s: this guest's functions go by %s, and a guest has one back end; "
+			       "give all of them iommu=%s, or all iommu=%s",
+			       dev->name, has->name, ops->name, has->name);
+	if (has || ops)
+		return try(vm, has ? has : ops, dev, err);
+	return walk(vm, dev, try, err);
+}
+
+int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err)
+{
+	int ret;
+
+	dev->fd = -1;
+	pci_addr_str(&dev->addr, dev->name);
+	if (iommu_has(vm, &dev->addr))
+		ret = err_set(err, -EEXIST, "%s: this guest has this function already", dev->name);
+	else
+		ret = choose(vm, ops, dev, attach_by, err);
+	iommu_given_close(dev);
+	return ret;
+}
+
+int iommu_probe(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err)
+{
+	return choose(vm, ops, dev, probe_by, err);
 }
 
 void iommu_detach(struct vm *vm, struct iommu_dev *dev)
@@ -243,6 +421,7 @@ void iommu_detach(struct vm *vm, struct iommu_dev *dev)
 	struct iommu *iommu = vm->iommu;
 	struct iommu_dev **p;
 
+	iommu_given_close(dev);
 	if (!iommu)
 		return;
 	for (p = &iommu->devs; *p && *p != dev; p = &(*p)->next)

@@ -26,16 +26,6 @@ struct iommu_group {
 	struct iommu_group *next;
 };
 
-static int node_open(const struct iommu_dev *dev, const char *node, struct err *err)
-{
-	char path[HOST_PATH_MAX];
-	int ret = host_path(path, dev->host->dev_root, "%s", node);
-
-	if (!ret)
-		ret = vfio_sys_open(path);
-	return ret < 0 ? iommu_open_error(dev, ret, node, err) : ret;
-}
-
 static int container_check(const struct iommu_dev *dev, int fd, struct err *err)
 {
 	int version = vfio_sys_ioctl_val(fd, VFIO_GET_API_VERSION, 0);
@@ -50,30 +40,28 @@ static int container_check(const struct iommu_dev *dev, int fd, struct err *err)
 	return 0;
 }
 
-static int container_open(struct iommu *iommu, const struct iommu_dev *dev, struct err *err)
+static int container_open(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
 {
-	int fd, ret;
+	bool had = iommu->fd >= 0;
+	int ret = iommu_ctl_open(iommu, dev, IOMMU_GIVEN_CONTAINER, "vfio/vfio", err);
 
-	if (iommu->fd >= 0)
-		return 0;
-	fd = node_open(dev, "vfio/vfio", err);
-	if (fd < 0)
-		return fd;
-	ret = container_check(dev, fd, err);
+	if (ret || had)
+		return ret;
+	ret = container_check(dev, iommu->fd, err);
 	if (ret)
-		vfio_sys_close(fd);
-	else
-		iommu->fd = fd;
+		iommu_ctl_close(iommu);
 	return ret;
 }
 
-static int group_viable(const struct iommu_dev *dev, int fd, struct err *err)
+/* @ret_joined: it is in a container already, which only a given one can be. */
+static int group_viable(const struct iommu_dev *dev, int fd, bool *ret_joined, struct err *err)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
 	int ret = vfio_sys_ioctl(fd, VFIO_GROUP_GET_STATUS, &status);
 
 	if (ret < 0)
 		return err_sys(err, ret, "%s: status of group %d", dev->name, dev->group);
+	*ret_joined = status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET;
 	if (status.flags & VFIO_GROUP_FLAGS_VIABLE)
 		return 0;
 	ret = func_group_check(dev->host, &dev->addr, err);
@@ -86,12 +74,16 @@ static int group_viable(const struct iommu_dev *dev, int fd, struct err *err)
 static int attach_error(const struct iommu_dev *dev, int code, struct err *err)
 {
 	if (code == -EPERM)
-		return err_set(err, -ENODEV,
-			       "%s: the host's IOMMU does not remap interrupts, so a guest could "
-			       "forge them; turn interrupt remapping on in the firmware, or accept "
-			       "that: modprobe vfio_iommu_type1 allow_unsafe_interrupts=1",
-			       dev->name);
+		return iommu_unsafe_error(dev, iommu_type1.module, err);
 	return err_sys(err, code, "%s: putting group %d under the IOMMU", dev->name, dev->group);
+}
+
+/* Whoever gave the descriptors may have set the type as well. */
+static bool type_is_set(const struct iommu *iommu)
+{
+	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+
+	return iommu->fd_given && vfio_sys_ioctl(iommu->fd, VFIO_IOMMU_GET_INFO, &info) >= 0;
 }
 
 static int group_join(struct iommu *iommu, struct iommu_group *group, const struct iommu_dev *dev,
@@ -100,14 +92,28 @@ static int group_join(struct iommu *iommu, struct iommu_group *group, const stru
 	bool first = !iommu->groups;
 	int ret;
 
-	ret = vfio_sys_ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &iommu->fd);
-	if (ret < 0)
-		return attach_error(dev, ret, err);
-	group->in_container = true;
-	if (!first)
+	if (!group->in_container) {
+		ret = vfio_sys_ioctl(group->fd, VFIO_GROUP_SET_CONTAINER, &iommu->fd);
+		if (ret < 0)
+			return attach_error(dev, ret, err);
+		group->in_container = true;
+	}
+	if (!first || type_is_set(iommu))
 		return 0;
 	ret = vfio_sys_ioctl_val(iommu->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
 	return ret < 0 ? attach_error(dev, ret, err) : 0;
+}
+
+/* What closing would do, were the container surely nobody else's. */
+static void unmap_all(const struct iommu *iommu)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
+	};
+
+	if (iommu->fd_given)
+		vfio_sys_ioctl(iommu->fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
 }
 
 /* Takes a group that is linked, or one that is half-built and not. */
@@ -119,6 +125,8 @@ static void group_close(struct iommu *iommu, struct iommu_group *group)
 		;
 	if (*p)
 		*p = group->next;
+	if (!iommu->groups && iommu->fd >= 0)
+		unmap_all(iommu);
 	if (group->in_kvm)
 		iommu_kvm_del(iommu, group->fd);
 	/* Closing would do it too; the last group out takes all mappings with it. */
@@ -127,23 +135,23 @@ static void group_close(struct iommu *iommu, struct iommu_group *group)
 	if (group->fd >= 0)
 		vfio_sys_close(group->fd);
 	free(group);
-	if (!iommu->groups && iommu->fd >= 0) {
-		vfio_sys_close(iommu->fd);
-		iommu->fd = -1;
-	}
+	if (!iommu->groups)
+		iommu_ctl_close(iommu);
 }
 
-static int group_open(struct iommu *iommu, struct iommu_group *group, const struct iommu_dev *dev,
+static int group_open(struct iommu *iommu, struct iommu_group *group, struct iommu_dev *dev,
 		      struct err *err)
 {
 	char node[32];
 	int ret;
 
 	snprintf(node, sizeof(node), "vfio/%d", dev->group);
-	group->fd = node_open(dev, node, err);
+	group->fd = iommu_given_take(dev, IOMMU_GIVEN_GROUP);
+	if (group->fd < 0)
+		group->fd = iommu_node_open(&iommu_type1, dev, node, err);
 	if (group->fd < 0)
 		return group->fd;
-	ret = group_viable(dev, group->fd, err);
+	ret = group_viable(dev, group->fd, &group->in_container, err);
 	if (!ret)
 		ret = container_open(iommu, dev, err);
 	if (!ret)
@@ -157,8 +165,8 @@ static int group_open(struct iommu *iommu, struct iommu_group *group, const stru
 	return ret;
 }
 
-static int group_get(struct iommu *iommu, const struct iommu_dev *dev,
-		     struct iommu_group **ret_group, struct err *err)
+static int group_get(struct iommu *iommu, struct iommu_dev *dev, struct iommu_group **ret_group,
+		     struct err *err)
 {
 	struct iommu_group *group;
 	int ret;
@@ -193,13 +201,39 @@ static void group_put(struct iommu *iommu, struct iommu_group *group)
 		group_close(iommu, group);
 }
 
+static int type1_probe(const struct iommu_dev *dev, struct err *err)
+{
+	char group[32];
+	int ret = 0;
+
+	snprintf(group, sizeof(group), "vfio/%d", dev->group);
+	if (!iommu_given(dev, IOMMU_GIVEN_CONTAINER))
+		ret = iommu_node_try(&iommu_type1, dev, "vfio/vfio", err);
+	if (!ret && !iommu_given(dev, IOMMU_GIVEN_GROUP))
+		ret = iommu_node_try(&iommu_type1, dev, group, err);
+	return ret;
+}
+
+/* The function's name, with the token that its PF's VFs ask for (uapi linux/vfio.h). */
+static int device_fd(struct iommu_dev *dev)
+{
+	char name[sizeof(dev->name) + sizeof(dev->token->text) + 16];
+	int fd = iommu_given_take(dev, IOMMU_GIVEN_DEV);
+
+	if (fd >= 0)
+		return fd;
+	snprintf(name, sizeof(name), "%s%s%s", dev->name, dev->token ? " vf_token=" : "",
+		 dev->token ? dev->token->text : "");
+	return vfio_sys_ioctl(dev->held->fd, VFIO_GROUP_GET_DEVICE_FD, name);
+}
+
 static int type1_attach(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
 {
 	int ret = group_get(iommu, dev, &dev->held, err);
 
 	if (ret)
 		return ret;
-	ret = vfio_sys_ioctl(dev->held->fd, VFIO_GROUP_GET_DEVICE_FD, dev->name);
+	ret = device_fd(dev);
 	if (ret >= 0) {
 		dev->fd = ret;
 		return 0;
@@ -208,6 +242,8 @@ static int type1_attach(struct iommu *iommu, struct iommu_dev *dev, struct err *
 	dev->held = NULL;
 	if (ret == -EBUSY)
 		return err_set(err, -ENODEV, "%s: the function is in use already", dev->name);
+	if (ret == -EACCES || (ret == -EINVAL && dev->token))
+		return iommu_token_error(dev, ret, err);
 	return err_sys(err, ret, "%s: opening it through group %d", dev->name, dev->group);
 }
 
@@ -273,6 +309,8 @@ static int type1_hot_reset(struct iommu *iommu, struct iommu_dev *dev,
 
 const struct iommu_ops iommu_type1 = {
 	.name = "type1",
+	.module = "vfio_iommu_type1",
+	.probe = type1_probe,
 	.attach = type1_attach,
 	.detach = type1_detach,
 	.map = type1_map,

@@ -16,7 +16,6 @@
 
 #include "base/err.h"
 #include "base/util.h"
-#include "memlock.h"
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
@@ -36,8 +35,6 @@ static int vfio_pci_probe(struct dev *dev, struct err *err)
 		ret = vfio_pci_find(vp, err);
 	if (!ret)
 		ret = vfio_pci_find_nodes(vp, err);
-	if (!ret)
-		ret = memlock_check(dev->vm, &iommu_type1, &vp->idev, err);
 	if (!ret)
 		ret = vfio_pci_find_bars(vp, err);
 	return ret;
@@ -86,8 +83,11 @@ static int vfio_pci_realize(struct dev *dev, struct err *err)
 	ret = vfio_pci_event_options(vp, err);
 	if (!ret)
 		ret = vfio_pci_find(vp, err);
+	iommu_given_own(dev->vm, &vp->idev);
 	if (!ret)
-		ret = iommu_attach(dev->vm, &iommu_type1, &vp->idev, err);
+		ret = iommu_attach(dev->vm, vp->row, &vp->idev, err);
+	if (!ret)
+		ret = iommu_token_set(&vp->idev, err);
 	if (ret)
 		return ret;
 	ret = vfio_pci_setup(vp, err);
@@ -157,11 +157,15 @@ static const struct pci_ops vfio_pci_ops = {
 	.pba_read = vfio_pci_pba_read,
 };
 
+/* Descriptors below 3 are the standard streams. */
+#define FD_OPTION(option, kind, text)                                                              \
+	{ .name = option, .type = OPT_U32, .offset = offsetof(struct vfio_pci, fds[kind]),         \
+	  .min = 3, .max = INT32_MAX, .help = text }
+
 static const struct opt_field vfio_pci_options[] = {
 	{ .name = "host",
 	  .type = OPT_STR,
 	  .offset = offsetof(struct vfio_pci, host_name),
-	  .required = true,
 	  .help = "the host's function: 0000:01:10.0, eth0, PF/vfN or PF/any" },
 	{ .name = "all-functions",
 	  .type = OPT_BOOL,
@@ -190,6 +194,18 @@ static const struct opt_field vfio_pci_options[] = {
 	  .type = OPT_STR,
 	  .offset = offsetof(struct vfio_pci, clique),
 	  .help = "0 to 15: NVIDIA GPUs of one number reach one another's memory" },
+	{ .name = "iommu",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, iommu_name),
+	  .help = "type1 or iommufd, the same for all of a guest (type1 where it can be had)" },
+	FD_OPTION("fd", IOMMU_GIVEN_DEV, "in place of host=: an open node of /dev/vfio/devices"),
+	FD_OPTION("iommufd-fd", IOMMU_GIVEN_IOMMUFD, "an open /dev/iommu"),
+	FD_OPTION("group-fd", IOMMU_GIVEN_GROUP, "an open /dev/vfio/GROUP, beside host="),
+	FD_OPTION("container-fd", IOMMU_GIVEN_CONTAINER, "an open /dev/vfio/vfio"),
+	{ .name = "vf-token",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, token_text),
+	  .help = "the UUID that a PF with vfio-pci and its VFs agree on" },
 	OPT_END,
 };
 

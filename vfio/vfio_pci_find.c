@@ -37,13 +37,53 @@ static bool is_taken(const void *opaque, const struct pci_addr *addr)
 	return holder_of(opaque, addr) != NULL;
 }
 
-static int find_addr(struct vfio_pci *vp, struct err *err)
+/* What the options say beside the name: back end, descriptors, token. */
+static int find_given(struct vfio_pci *vp, bool *ret_addr, struct err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	if (vp->iommu_name)
+		ret = iommu_row(vp->iommu_name, &vp->row, err);
+	if (!ret && vp->token_text) {
+		ret = iommu_token_parse(vp->token_text, &vp->token, err);
+		vp->idev.token = &vp->token;
+	}
+	for (i = 0; i < IOMMU_GIVEN_COUNT; i++)
+		vp->idev.given[i].fd = (int)vp->fds[i];
+	if (!ret)
+		ret = iommu_given_look(vp->pdev.dev.vm, &vp->idev, &vp->row, ret_addr, err);
+	return ret;
+}
+
+static int find_name(struct vfio_pci *vp, bool known, struct err *err)
 {
 	const struct func_taken taken = { .is = is_taken, .opaque = vp };
-	const struct dev *holder;
+	struct pci_addr given = vp->idev.addr;
+	char a[PCI_ADDR_STRLEN], b[PCI_ADDR_STRLEN];
 	int ret;
 
+	if (!vp->host_name && known)
+		return 0;
+	if (!vp->host_name)
+		return err_set(err, -EINVAL,
+			       "give host=, or fd= with a node of /dev/vfio/devices");
 	ret = func_resolve_free(&vp->host, vp->host_name, &taken, &vp->idev.addr, err);
+	if (ret || !known || pci_addr_eq(&given, &vp->idev.addr))
+		return ret;
+	return err_set(err, -EINVAL, "fd=%u is %s, and host=%s is %s", vp->fds[IOMMU_GIVEN_DEV],
+		       pci_addr_str(&given, a), vp->host_name, pci_addr_str(&vp->idev.addr, b));
+}
+
+static int find_addr(struct vfio_pci *vp, struct err *err)
+{
+	const struct dev *holder;
+	bool known;
+	int ret;
+
+	ret = find_given(vp, &known, err);
+	if (!ret)
+		ret = find_name(vp, known, err);
 	if (ret)
 		return ret;
 	holder = holder_of(vp, &vp->idev.addr);
@@ -58,6 +98,7 @@ static int find_check(struct vfio_pci *vp, struct err *err)
 {
 	struct iommu_dev *idev = &vp->idev;
 	char driver[HOST_NAME_MAX];
+	int ret;
 
 	idev->group = func_group(&vp->host, &idev->addr);
 	if (idev->group < 0)
@@ -70,15 +111,14 @@ static int find_check(struct vfio_pci *vp, struct err *err)
 		return err_set(err, -ENODEV,
 			       "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci",
 			       idev->name, *driver ? driver : "no driver", idev->name);
-	return func_group_check(&vp->host, &idev->addr, err);
+	ret = func_group_check(&vp->host, &idev->addr, err);
+	return ret ? ret : iommu_given_group(idev, err);
 }
 
 int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 {
 	int ret;
 
-	if (!vp->host_name)
-		return err_set(err, -EINVAL, "no host= given");
 	ret = host_init(&vp->host, vfio_sys_sysfs_root(), err);
 	if (ret)
 		return ret;
@@ -92,23 +132,12 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
 {
-	char group[32], path[HOST_PATH_MAX];
-	const char *nodes[] = {"vfio/vfio", group};
-	unsigned int i;
+	struct vm *vm = vp->pdev.dev.vm;
 
 	/* Another function of that group is in this guest: the node is open already. */
-	if (iommu_has_group(vp->pdev.dev.vm, vp->idev.group))
+	if (iommu_has_group(vm, vp->idev.group))
 		return 0;
-	snprintf(group, sizeof(group), "vfio/%d", vp->idev.group);
-	for (i = 0; i < ARRAY_SIZE(nodes); i++) {
-		int ret = host_path(path, vp->host.dev_root, "%s", nodes[i]);
-
-		if (!ret)
-			ret = vp->host.ops->node_try(&vp->host, path, 0);
-		if (ret)
-			return iommu_open_error(&vp->idev, ret, nodes[i], err);
-	}
-	return 0;
+	return iommu_probe(vm, vp->row, &vp->idev, err);
 }
 
 /* One line of "resource": start, end, flags. Its size, 0 for none. */

@@ -73,8 +73,12 @@ struct vfio_pci_mirror {
 
 struct vfio_pci {
 	struct pci_dev pdev;
-	char *host_name; /* option host= */
+	char *host_name; /* option host=, NULL: fd= tells */
 	bool all_functions;
+	char *iommu_name, *token_text;	 /* iommu=, vf-token= */
+	uint32_t fds[IOMMU_GIVEN_COUNT]; /* fd= and so on, 0: not given */
+	const struct iommu_ops *row;	 /* NULL: any */
+	struct iommu_token token;
 	struct host host;
 	struct iommu_dev idev;
 	struct vfio_dev vdev;

@@ -8,7 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -28,6 +30,23 @@ int vfio_sys_open(const char *path)
 void vfio_sys_close(int fd)
 {
 	close(fd);
+}
+
+int vfio_sys_fd_look(int fd, unsigned int *ret_major, unsigned int *ret_minor)
+{
+	int flags = fcntl(fd, F_GETFD);
+	struct stat st;
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	*ret_major = S_ISCHR(st.st_mode) ? major(st.st_rdev) : 0;
+	*ret_minor = S_ISCHR(st.st_mode) ? minor(st.st_rdev) : 0;
+	return flags & FD_CLOEXEC ? -EEXIST : 0;
+}
+
+void vfio_sys_fd_own(int fd)
+{
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 int vfio_sys_ioctl(int fd, unsigned long request, void *arg)

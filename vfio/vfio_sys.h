@@ -16,6 +16,11 @@ const char *vfio_sys_sysfs_root(void);
 /* Opens for reading and writing, close-on-exec. Returns the fd or -errno. */
 int vfio_sys_open(const char *path);
 void vfio_sys_close(int fd);
+/* A descriptor that the caller of the program handed over: the number of its device node, 0:0 when
+ * it is none. -EBADF: not open; -EEXIST: close-on-exec, so not handed over. */
+int vfio_sys_fd_look(int fd, unsigned int *ret_major, unsigned int *ret_minor);
+/* Sets close-on-exec. */
+void vfio_sys_fd_own(int fd);
 
 /* ioctl(2), repeated after EINTR. Returns the result or -errno. */
 int vfio_sys_ioctl(int fd, unsigned long request, void *arg);

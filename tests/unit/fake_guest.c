@@ -34,8 +34,7 @@ void fake_guest_bind(struct fake_guest *g, const char *addr, const char *driver)
 
 void fake_guest_vm_new(struct fake_guest *g, uint64_t memory, bool plan)
 {
-	struct vm_config config = { .name = "test", .memory = memory, .cpus = 1,
-				    .plan = plan };
+	struct vm_config config = { .name = "test", .memory = memory, .cpus = 1, .plan = plan };
 	struct err err = { 0 };
 
 	if (!plan) {
@@ -96,9 +95,12 @@ int fake_guest_try(struct fake_guest *g, const char *name, struct err *err)
 	static const struct dev_role roles[] = { { .name = NULL } };
 	const struct dev_table table = { classes, roles };
 	struct dev *dev;
-	char spec[128];
+	char spec[192];
 
-	snprintf(spec, sizeof(spec), "vfio-pci,host=%s", name);
+	/* A list of options may take the name's place. */
+	snprintf(spec, sizeof(spec), "vfio-pci,%s%s%s",
+		 name[strcspn(name, "=,")] == '=' ? "" : "host=", name,
+		 fake_vfio_by_iommufd() ? ",iommu=iommufd" : "");
 	return dev_create(g->vm, &table, spec, g->vm->config.plan, &dev, err);
 }
 
@@ -112,6 +114,19 @@ struct pci_dev *fake_guest_add(struct fake_guest *g, const char *name)
 	for (dev = g->vm->devs; dev->next; dev = dev->next)
 		;
 	return to_pci(dev);
+}
+
+int fake_guest_rows(const struct CMUnitTest *tests, size_t count)
+{
+	static const char *const rows[] = { "type1", "iommufd" };
+	int failed = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		fake_vfio_row(rows[i]);
+		failed += _cmocka_run_group_tests(rows[i], tests, count, NULL, NULL);
+	}
+	return failed;
 }
 
 void fake_guest_place(struct fake_guest *g)
@@ -145,8 +160,8 @@ void fake_guest_write(struct fake_guest *g, uint64_t addr, unsigned int size, ui
 void fake_guest_msix_entry(struct fake_guest *g, struct pci_dev *pdev, unsigned int vector,
 			   bool masked)
 {
-	uint64_t at = pci_bar_addr(pdev, pdev->msix.table_bar) + pdev->msix.table_offset +
-		      16ull * vector;
+	uint64_t at =
+		pci_bar_addr(pdev, pdev->msix.table_bar) + pdev->msix.table_offset + 16ull * vector;
 
 	fake_guest_write(g, at, 4, 0xfee00000);
 	fake_guest_write(g, at + 4, 4, 0);

@@ -40,7 +40,8 @@ void fake_guest_vm_free(struct fake_guest *g);
 void fake_guest_vm_new(struct fake_guest *g, uint64_t memory, bool plan);
 
 void fake_guest_bind(struct fake_guest *g, const char *addr, const char *driver);
-/* `--device vfio-pci,host=NAME`; options may follow the name. */
+/* `--device vfio-pci,host=NAME`, or with NAME as the options, by the row that is set; options
+ * may follow the name. */
 int fake_guest_try(struct fake_guest *g, const char *name, struct err *err);
 /* The same, asserting that it works. */
 struct pci_dev *fake_guest_add(struct fake_guest *g, const char *name);
@@ -56,5 +57,9 @@ void fake_guest_write(struct fake_guest *g, uint64_t addr, unsigned int size, ui
 void fake_guest_msix_entry(struct fake_guest *g, struct pci_dev *pdev, unsigned int vector,
 			   bool masked);
 void fake_guest_msix_enable(struct pci_dev *pdev, bool on);
+
+struct CMUnitTest;
+/* Runs the tests once for each IOMMU back end. Returns the number of failures. */
+int fake_guest_rows(const struct CMUnitTest *tests, size_t count);
 
 #endif

@@ -10,7 +10,25 @@
 #include "base/util.h"
 #include "vfio/vfio_sys.h"
 
+#define DEV_CHAR "sys/dev/char/"
+
 struct fake_vfio fake_vfio;
+static const char *row = "type1"; /* outlives each of the fakes */
+
+void fake_vfio_row(const char *name)
+{
+	row = name;
+}
+
+const char *fake_vfio_row_name(void)
+{
+	return row;
+}
+
+bool fake_vfio_by_iommufd(void)
+{
+	return !strcmp(row, "iommufd");
+}
 
 void fake_vfio_new(struct fake *host)
 {
@@ -18,6 +36,9 @@ void fake_vfio_new(struct fake *host)
 	fake_vfio.host = host;
 	fake_vfio_memlock(UINT64_MAX, 0);
 	fake_text(host, "dev/vfio/vfio", "");
+	fake_link(host, "../../devices/virtual/misc/vfio", DEV_CHAR "10:196");
+	if (fake_vfio_by_iommufd())
+		fake_iommufd_make(host);
 }
 
 void fake_vfio_free(void)
@@ -114,7 +135,7 @@ unsigned int fake_vfio_dma(struct fake_dma *ret_dma, unsigned int max)
 
 /* --- files --- */
 
-static int file_new(enum fake_kind kind)
+int fake_vfio_file_new(enum fake_kind kind)
 {
 	int i;
 
@@ -123,6 +144,7 @@ static int file_new(enum fake_kind kind)
 			memset(&fake_vfio.files[i], 0, sizeof(fake_vfio.files[i]));
 			fake_vfio.files[i].kind = kind;
 			fake_vfio.files[i].container = -1;
+			fake_vfio.files[i].via = fake_vfio.files[i].bound = -1;
 			return i;
 		}
 	}
@@ -142,17 +164,32 @@ const char *vfio_sys_sysfs_root(void)
 	return fake_vfio.host->sys;
 }
 
-static int open_group(int group)
+bool fake_vfio_group_is_open(int group)
 {
 	int i;
 
 	for (i = 0; i < FAKE_FDS_MAX; i++) {
 		if (fake_vfio.files[i].kind == FAKE_GROUP && fake_vfio.files[i].group == group)
-			return -EBUSY;
+			return true;
 	}
-	i = file_new(FAKE_GROUP);
-	if (i >= 0)
-		fake_vfio.files[i].group = group;
+	return false;
+}
+
+static int open_group(int group)
+{
+	char link[48], path[48];
+	int i;
+
+	if (fake_vfio_group_is_open(group) || fake_cdev_in_group(group))
+		return -EBUSY;
+	i = fake_vfio_file_new(FAKE_GROUP);
+	if (i < 0)
+		return i;
+	fake_vfio.files[i].group = group;
+	snprintf(link, sizeof(link), "../../devices/virtual/vfio/%d", group);
+	snprintf(path, sizeof(path), DEV_CHAR "244:%d", group);
+	fake_remove(fake_vfio.host, path);
+	fake_link(fake_vfio.host, link, path);
 	return i;
 }
 
@@ -165,7 +202,12 @@ int vfio_sys_open(const char *path)
 		return ret;
 	if (access(path, F_OK) < 0)
 		return -ENOENT;
-	ret = strcmp(name, "vfio") != 0 ? open_group(atoi(name)) : file_new(FAKE_CONTAINER);
+	if (!strcmp(name, "iommu") || strstr(path, "/vfio/devices/"))
+		ret = fake_iommufd_open(path);
+	else if (!strcmp(name, "vfio"))
+		ret = fake_vfio_file_new(FAKE_CONTAINER);
+	else
+		ret = open_group(atoi(name));
 	return ret < 0 ? ret : FAKE_FD_BASE + ret;
 }
 
@@ -186,11 +228,56 @@ static void group_leave(struct fake_file *group)
 	fake_vfio.dma_count = 0;
 }
 
+int vfio_sys_fd_look(int fd, unsigned int *ret_major, unsigned int *ret_minor)
+{
+	const struct fake_file *file = &fake_vfio.files[fd - FAKE_FD_BASE];
+	unsigned int i;
+
+	if (fd < FAKE_FD_BASE || fd >= FAKE_FD_BASE + FAKE_FDS_MAX || file->kind == FAKE_FREE)
+		return -EBADF;
+	*ret_major = *ret_minor = 0;
+	for (i = 0; i < fake_vfio.dev_count && fake_vfio.devs[i] != file->dev; i++)
+		;
+	if (file->kind == FAKE_CONTAINER || file->kind == FAKE_IOMMUFD) {
+		*ret_major = 10;
+		*ret_minor = file->kind == FAKE_IOMMUFD ? 260 : 196;
+	} else if (file->kind == FAKE_GROUP) {
+		*ret_major = 244;
+		*ret_minor = (unsigned int)file->group;
+	} else if (file->via < 0) {
+		*ret_major = 243;
+		*ret_minor = i;
+	}
+	return file->inherited ? 0 : -EEXIST;
+}
+
+void vfio_sys_fd_own(int fd)
+{
+	fake_vfio_file(fd)->inherited = false;
+}
+
+int fake_vfio_inherit(int fd)
+{
+	fake_vfio_file(fd)->inherited = true;
+	return fd;
+}
+
+bool fake_vfio_inherited(int fd)
+{
+	return fake_vfio_file(fd)->inherited;
+}
+
+void fake_vfio_bind_tokens(void)
+{
+	fake_vfio.bind_tokens = true;
+}
+
 void vfio_sys_close(int fd)
 {
 	struct fake_file *file = fake_vfio_file(fd);
 
-	if (file->kind == FAKE_DEVICE) {
+	fake_iommufd_close(file);
+	if (file->kind == FAKE_DEVICE && (file->via >= 0 || file->bound >= 0)) {
 		/* Whoever forgot to switch interrupts off finds them off all the same. */
 		file->dev->open = false;
 		file->dev->mode = -1;
@@ -204,31 +291,27 @@ void vfio_sys_close(int fd)
 
 /* --- container and group --- */
 
-static int dma_map(const struct vfio_iommu_type1_dma_map *map)
+int fake_dma_map(uint64_t iova, uint64_t size, uint64_t vaddr)
 {
 	unsigned int i;
 
 	for (i = 0; i < fake_vfio.dma_count; i++) {
-		if (span_overlaps(map->iova, map->size, fake_vfio.dma[i].iova,
-				  fake_vfio.dma[i].size))
+		if (span_overlaps(iova, size, fake_vfio.dma[i].iova, fake_vfio.dma[i].size))
 			return -EEXIST;
 	}
-	if (!map->size || (map->iova | map->size | map->vaddr) & 4095 ||
-	    fake_vfio.dma_count == FAKE_DMA_MAX)
+	if (!size || (iova | size | vaddr) & 4095 || fake_vfio.dma_count == FAKE_DMA_MAX)
 		return -EINVAL;
-	fake_vfio.dma[fake_vfio.dma_count].iova = map->iova;
-	fake_vfio.dma[fake_vfio.dma_count].size = map->size;
-	fake_vfio.dma[fake_vfio.dma_count++].hva = (void *)(uintptr_t)map->vaddr;
+	fake_vfio.dma[fake_vfio.dma_count].iova = iova;
+	fake_vfio.dma[fake_vfio.dma_count].size = size;
+	fake_vfio.dma[fake_vfio.dma_count++].hva = (void *)(uintptr_t)vaddr;
 	return 0;
 }
 
-/* Type 1 version 2: whole mappings only; none there is no error. */
-static int dma_unmap(struct vfio_iommu_type1_dma_unmap *unmap)
+int fake_dma_unmap(uint64_t iova, uint64_t size, uint64_t *ret_size)
 {
-	uint64_t iova = unmap->iova, size = unmap->size;
 	unsigned int i = 0;
 
-	unmap->size = 0;
+	*ret_size = 0;
 	while (i < fake_vfio.dma_count) {
 		struct fake_dma *d = &fake_vfio.dma[i];
 
@@ -238,10 +321,27 @@ static int dma_unmap(struct vfio_iommu_type1_dma_unmap *unmap)
 		}
 		if (d->iova < iova || d->iova + d->size > iova + size)
 			return -EINVAL;
-		unmap->size += d->size;
+		*ret_size += d->size;
 		*d = fake_vfio.dma[--fake_vfio.dma_count];
 	}
 	return 0;
+}
+
+/* Type 1 version 2: whole mappings only; none there is no error. */
+static int type1_unmap(struct vfio_iommu_type1_dma_unmap *unmap)
+{
+	uint64_t size = 0;
+	int ret = 0;
+
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL) {
+		if (unmap->iova || unmap->size)
+			return -EINVAL;
+		fake_vfio.dma_count = 0;
+	} else {
+		ret = fake_dma_unmap(unmap->iova, unmap->size, &size);
+	}
+	unmap->size = size;
+	return ret;
 }
 
 static bool container_has_group(const struct fake_file *container)
@@ -258,6 +358,8 @@ static bool container_has_group(const struct fake_file *container)
 static int container_ioctl(struct fake_file *file, unsigned long request, void *arg,
 			   unsigned long val)
 {
+	const struct vfio_iommu_type1_dma_map *map = arg;
+
 	switch (request) {
 	case VFIO_GET_API_VERSION:
 		return VFIO_API_VERSION;
@@ -268,10 +370,12 @@ static int container_ioctl(struct fake_file *file, unsigned long request, void *
 			return -EINVAL;
 		file->iommu = true;
 		return 0;
+	case VFIO_IOMMU_GET_INFO:
+		return file->iommu ? 0 : -EINVAL;
 	case VFIO_IOMMU_MAP_DMA:
-		return file->iommu ? dma_map(arg) : -EINVAL;
+		return file->iommu ? fake_dma_map(map->iova, map->size, map->vaddr) : -EINVAL;
 	case VFIO_IOMMU_UNMAP_DMA:
-		return file->iommu ? dma_unmap(arg) : -EINVAL;
+		return file->iommu ? type1_unmap(arg) : -EINVAL;
 	default:
 		return -ENOTTY;
 	}
@@ -279,12 +383,15 @@ static int container_ioctl(struct fake_file *file, unsigned long request, void *
 
 static int group_device(struct fake_file *group, const char *name)
 {
+	const char *token = strstr(name, " vf_token=");
+	size_t len = strcspn(name, " ");
 	struct fake_vdev *dev = NULL;
 	unsigned int i;
 	int slot;
 
 	for (i = 0; i < fake_vfio.dev_count; i++) {
-		if (!strcmp(fake_vfio.devs[i]->name, name) &&
+		if (strlen(fake_vfio.devs[i]->name) == len &&
+		    !strncmp(fake_vfio.devs[i]->name, name, len) &&
 		    fake_vfio.devs[i]->group == group->group)
 			dev = fake_vfio.devs[i];
 	}
@@ -294,7 +401,10 @@ static int group_device(struct fake_file *group, const char *name)
 		return -EINVAL;
 	if (dev->open)
 		return -EBUSY;
-	slot = file_new(FAKE_DEVICE);
+	slot = fake_vdev_token(dev, token ? token + strlen(" vf_token=") : NULL);
+	if (slot)
+		return slot;
+	slot = fake_vfio_file_new(FAKE_DEVICE);
 	if (slot < 0)
 		return slot;
 	fake_vfio.files[slot].dev = dev;
@@ -310,7 +420,9 @@ static int group_ioctl(struct fake_file *file, unsigned long request, void *arg)
 
 	switch (request) {
 	case VFIO_GROUP_GET_STATUS:
-		((struct vfio_group_status *)arg)->flags = VFIO_GROUP_FLAGS_VIABLE;
+		((struct vfio_group_status *)arg)->flags =
+			VFIO_GROUP_FLAGS_VIABLE |
+			(file->container >= 0 ? VFIO_GROUP_FLAGS_CONTAINER_SET : 0);
 		return 0;
 	case VFIO_GROUP_SET_CONTAINER:
 		if (file->container >= 0)
@@ -345,7 +457,10 @@ static int any_ioctl(int fd, unsigned long request, void *arg, unsigned long val
 	case FAKE_GROUP:
 		return group_ioctl(file, request, arg);
 	case FAKE_DEVICE:
-		return fake_vdev_ioctl(file->dev, request, arg);
+		ret = fake_cdev_ioctl(file, request, arg);
+		return ret == -ENOIOCTLCMD ? fake_vdev_ioctl(file->dev, request, arg) : ret;
+	case FAKE_IOMMUFD:
+		return fake_iommufd_ioctl(file, request, arg);
 	case FAKE_FREE:
 		break;
 	}

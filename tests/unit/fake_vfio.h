@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "fake_sysfs.h"
+#include "vfio/iommufd_uapi.h"
 
 #define FAKE_AREAS_MAX 8
 #define FAKE_VECTORS_MAX 2048
@@ -57,7 +58,10 @@ struct fake_vdev {
 	unsigned int wake_after; /* a reset makes it dead for so many reads */
 	bool bus_reset; /* its bus has a reset, which reaches all functions with that bus number */
 	unsigned int vectors_room; /* that the host has */
+	char token[40]; /* of a VF whose PF is with VFIO: opening it takes this */
+	bool pf;	/* takes a token for its VFs */
 	/* what it was told */
+	uint8_t vf_token[16];
 	bool open;
 	unsigned int opens, resets, bus_resets;
 	int mode; /* interrupt index that is on, -1 */
@@ -76,6 +80,12 @@ struct fake_dma {
 	uint64_t iova, size;
 	void *hva;
 };
+
+/* Which back end the tests' functions go by: "type1" (at first) or "iommufd", whose nodes are only
+ * there then. Holds until the next call. */
+void fake_vfio_row(const char *name);
+const char *fake_vfio_row_name(void);
+bool fake_vfio_by_iommufd(void);
 
 /* @host stays the caller's and must outlive the use. */
 void fake_vfio_new(struct fake *host);
@@ -97,6 +107,10 @@ struct fake_vdev *fake_vfio_e1000(const char *name, int group);
 #define FAKE_PWRITE 3ul
 #define FAKE_MAP 4ul
 #define FAKE_RESERVE 5ul
+/* The row's own ioctls for DMA mappings. */
+#define FAKE_DMA_MAP (fake_vfio_by_iommufd() ? (unsigned long)IOMMU_IOAS_MAP : VFIO_IOMMU_MAP_DMA)
+#define FAKE_DMA_UNMAP                                                                             \
+	(fake_vfio_by_iommufd() ? (unsigned long)IOMMU_IOAS_UNMAP : VFIO_IOMMU_UNMAP_DMA)
 unsigned int fake_vfio_count(unsigned long request);
 unsigned int fake_vfio_total(void);
 /* Forgets counts and logs, not the state. */
@@ -104,6 +118,14 @@ void fake_vfio_forget(void);
 /* The @at-th @request from now on (1: the next) answers -@code; for a positive answer (SET_IRQS)
  * give a negative code. 0 as request: any. */
 void fake_vfio_fail(unsigned long request, unsigned int at, int code);
+
+/* The kernel takes a token when a function is bound to an iommufd (Linux 6.17). */
+void fake_vfio_bind_tokens(void);
+
+/* A descriptor from vfio_sys_open() and the like becomes one that the program was started with;
+ * false when it became the program's own again. */
+int fake_vfio_inherit(int fd);
+bool fake_vfio_inherited(int fd);
 
 /* What stands: descriptors, reservations, DMA mappings. */
 unsigned int fake_vfio_fds(void);

@@ -29,6 +29,8 @@ struct fake_vdev *fake_vfio_dev(const char *name, int group)
 	dev->irqs[VFIO_PCI_REQ_IRQ_INDEX].count = 1;
 	put_le32(dev->config + PCI_VENDOR_ID, 0x10ca8086);
 	put_le32(dev->config + PCI_CLASS_REVISION, 0x02000001);
+	if (fake_vfio_by_iommufd())
+		fake_cdev_make(fake_vfio.dev_count, dev);
 	fake_vfio.devs[fake_vfio.dev_count++] = dev;
 	return dev;
 }

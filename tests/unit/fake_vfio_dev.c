@@ -161,6 +161,13 @@ int fake_vdev_ioctl(struct fake_vdev *dev, unsigned long request, void *arg)
 	struct vfio_device_info *info = arg;
 
 	switch (request) {
+	case VFIO_DEVICE_FEATURE:
+		if (!dev->pf || ((struct vfio_device_feature *)arg)->flags !=
+					(VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN))
+			return -ENOTTY;
+		memcpy(dev->vf_token, ((struct vfio_device_feature *)arg)->data,
+		       sizeof(dev->vf_token));
+		return 0;
 	case VFIO_DEVICE_GET_INFO:
 		info->flags = dev->flags;
 		info->num_regions = VFIO_PCI_NUM_REGIONS;

@@ -68,6 +68,8 @@ static int hot_reset(struct fake_vdev *dev, const struct vfio_pci_hot_reset *res
 	if (!dev->bus_reset)
 		return -ENODEV;
 	for (i = 0; (other = on_bus(dev, &i, &addr)); n++) {
+		if (!reset->count && fake_cdev_owned(other, dev))
+			continue;
 		for (g = 0; g < reset->count && group_of(reset->group_fds[g]) != other->group; g++)
 			;
 		if (g == reset->count)

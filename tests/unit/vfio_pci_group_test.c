@@ -85,6 +85,12 @@ static void is_one_card(struct pci_dev *second)
 	assert_int_equal(first->config[PCI_HEADER_TYPE], 0x80);
 }
 
+/* The ioctl that gives the function. */
+static unsigned long open_request(void)
+{
+	return fake_vfio_by_iommufd() ? VFIO_DEVICE_BIND_IOMMUFD : VFIO_GROUP_GET_DEVICE_FD;
+}
+
 static void test_all_functions(void **state)
 {
 	struct fake_guest *g = *state;
@@ -93,9 +99,11 @@ static void test_all_functions(void **state)
 	is_one_card(second);
 	assert_int_equal(pci_config_read(second, PCI_HEADER_TYPE, 1), 0x80);
 	/* One group, opened once, one set of mappings. */
-	assert_int_equal(fake_vfio_count(VFIO_GROUP_GET_DEVICE_FD), 2);
-	assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
-	assert_int_equal(fake_vfio_fds(), 4);
+	assert_int_equal(fake_vfio_count(open_request()), 2);
+	assert_int_equal(fake_vfio_count(FAKE_DMA_MAP), 1);
+	if (!fake_vfio_by_iommufd())
+		assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
+	assert_int_equal(fake_vfio_fds(), fake_vfio_by_iommufd() ? 3 : 4);
 	refused(g, CARD ".2", -EEXIST, CARD ".2: this guest has it already, as vfio-pci0.1");
 }
 
@@ -113,8 +121,10 @@ static void test_one_fails(void **state)
 {
 	struct fake_guest *g = *state;
 
-	fake_vfio_fail(VFIO_GROUP_GET_DEVICE_FD, 2, EBUSY);
-	refused(g, CARD ",all-functions", -ENODEV, "2 of 2: " CARD ".2: the function is in use");
+	fake_vfio_fail(open_request(), 2, EBUSY);
+	refused(g, CARD ",all-functions", -ENODEV,
+		fake_vfio_by_iommufd() ? "2 of 2: " CARD ".2: group 18 is in use"
+				       : "2 of 2: " CARD ".2: the function is in use");
 	assert_int_equal(fake_vfio_fds(), 0);
 	assert_int_equal(fake_vfio_dma(NULL, 0), 0);
 	fake_guest_bind(g, CARD ".2", "snd_hda_intel");
@@ -150,7 +160,7 @@ static void test_shared_group(void **state)
 	first = fake_guest_add(g, CARD ".0");
 	second = fake_guest_add(g, CARD ".2");
 	assert_int_not_equal(first->devfn >> 3, second->devfn >> 3);
-	assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
+	assert_int_equal(fake_vfio_count(FAKE_DMA_MAP), 1);
 	dev_remove(&first->dev);
 	loop_do_posted(g->vm->loop);
 	/* The other one goes on: its group is still there. */
@@ -169,5 +179,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared_group, setup, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return fake_guest_rows(tests, ARRAY_SIZE(tests));
 }

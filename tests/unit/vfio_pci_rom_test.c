@@ -247,6 +247,7 @@ static void test_plan(void **state)
 	struct pci_dev *pdev;
 
 	fake_guest_vm_free(g);
+	nvme_with_rom();
 	fake_text(g->host, "sys/bus/pci/devices/" NVME "/resource",
 		  "0x00000000fe000000 0x00000000fe003fff 0x0000000000140204\n"
 		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
@@ -275,5 +276,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return fake_guest_rows(tests, ARRAY_SIZE(tests));
 }
