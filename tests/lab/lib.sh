@@ -89,6 +89,7 @@ lab_port() {
 	bochs) echo 0000:00:16.0 ;;
 	ivshmem) echo 0000:00:17.0 ;;
 	edu) echo 0000:00:18.0 ;;
+	nvmewide) echo 0000:00:19.0 ;;
 	*)
 		echo "lab_port: unknown card $1" >&2
 		return 1

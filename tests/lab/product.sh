@@ -82,6 +82,34 @@ exits_off() {
 	echo '!hist:keys=reason' >/sys/kernel/tracing/events/kvm/kvm_userspace_exit/trigger
 }
 
+# irq_calls_on; irq_calls: the interrupt ioctls of all VMMs of this host since then, a line each:
+# routing (KVM_SET_GSI_ROUTING), irqfd (KVM_IRQFD), signal (KVM_SIGNAL_MSI), set_irqs (VFIO)
+irq_calls_on() {
+	local tracing=/sys/kernel/tracing
+	printf '%s\n' 'p:vm kvm_vm_ioctl cmd=%si:u32' 'p:dev vfio_pci_core_ioctl cmd=%si:u32' >$tracing/kprobe_events
+	echo 'hist:keys=cmd' >$tracing/events/kprobes/vm/trigger
+	echo 'hist:keys=cmd' >$tracing/events/kprobes/dev/trigger
+}
+irq_calls() {
+	local hist name number
+	hist=$(cat /sys/kernel/tracing/events/kprobes/{vm,dev}/hist)
+	while read -r name number; do
+		echo "$name $(sed -n "s/.*cmd: *$((number)) *}.*hitcount: *\([0-9]*\).*/\1/p" <<<"$hist" | grep . || echo 0)"
+	done <<-END
+		routing 0x4008ae6a
+		irqfd 0x4020ae76
+		signal 0x4020aea5
+		set_irqs 0x3b6e
+	END
+}
+irq_calls_off() {
+	local probe
+	for probe in vm dev; do
+		echo '!hist:keys=cmd' >/sys/kernel/tracing/events/kprobes/$probe/trigger
+	done
+	echo >/sys/kernel/tracing/kprobe_events
+}
+
 # igb_up [VFS]: the igb card with that many VFs on vfio-pci, its PF up with 10.0.2.50; $pf
 igb_up() {
 	lab_load kvm vfio igb

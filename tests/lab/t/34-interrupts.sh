@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lab: --cards nvmepf,nvmewide --timeout 300
+# Interrupts of functions handed over, with a driver of our own (modules/nvme_irq.c) that counts each
+# message of 64 vectors, and masks, changes, misdirects and switches them off while the function
+# fires; what that costs KVM and VFIO; more vectors than KVM has routes; too few descriptors.
+set -euo pipefail
+. "$LAB_DIR/lib.sh"
+. "$LAB_DIR/product.sh"
+
+module=${LAB_NVME_IRQ:-$LAB_EXTRA/nvme_irq.ko}
+[ -n "${LAB_NVME_IRQ:-}" ] || [ ! -e "$LAB_EXTRA/missing" ] || skip "$(cat "$LAB_EXTRA/missing")"
+lab_load kvm vfio
+fn=$(lab_pf nvmepf)
+wide=$(lab_pf nvmewide)
+"$VFCTL" bind "$fn" "$wide" "${wide%.0}.1" vfio-pci >/dev/null
+
+# --- more vectors than routes ----------------------------------------------------------------------
+# 2048 fit; 4096 do not, and one line says so before anything runs.
+lab_guest_initrd /mnt/none <<'END'
+END
+guest_run 60 /mnt/log /mnt/none --device "vfio-pci,host=$wide" --device "vfio-pci,host=${wide%.0}.1" && status=0 || status=$?
+check "4096 vectors are refused (status $status)" [ "$status" = 1 ]
+check_log "the reason is said" \
+	"${wide%.0}.1: its 2048 interrupt vectors do not fit: KVM has 4056 routes for messages, 2048 of them are the other devices'" \
+	/mnt/log.err
+check "in one line" [ "$(wc -l </mnt/log.err)" = 1 ]
+show /mnt/log
+
+# --- 64 vectors, all that can go wrong with them ----------------------------------------------------
+lab_guest_initrd /mnt/initrd nvme_irq.ko="$module" <<'END'
+dmesg -n 1
+for dev in /sys/bus/pci/devices/*; do
+	[ "$(cat $dev/class)" = 0x010802 ] || continue
+	[ ! -e $dev/driver ] || echo ${dev##*/} >$dev/driver/unbind
+	echo nvme_irq >$dev/driver_override
+done
+echo VECTORS-BEGIN
+insmod /nvme_irq.ko check=0
+echo VECTORS-UP
+grep -c nvme_irq /proc/interrupts
+sleep 1
+rmmod nvme_irq
+insmod /nvme_irq.ko
+dmesg | sed -n 's/^.*nvme_irq: /nvme_irq: /p'
+rmmod nvme_irq
+END
+irq_calls_on
+guest_start /mnt/log /mnt/initrd --device "vfio-pci,host=$fn"
+guest_saw 60 /mnt/log VECTORS-BEGIN && irq_calls >/mnt/before
+guest_saw 60 /mnt/log VECTORS-UP && sleep 0.3 && irq_calls >/mnt/after
+host=$(grep -c vfio-msix /proc/interrupts)
+guest_wait 120 && status=0 || status=$?
+irq_calls_off
+check "viaduct ends with status 0" [ "$status" = 0 ]
+check "the guest's commands succeed" [ "$(guest_status /mnt/log)" = 0 ]
+check "the host gives the guest's 64 vectors and no more ($host)" [ "$host" = 64 ]
+delta() { echo $(($(sed -n "s/^$1 //p" /mnt/after) - $(sed -n "s/^$1 //p" /mnt/before))); }
+routing=$(delta routing) all=$(($(delta routing) + $(delta irqfd) + $(delta set_irqs)))
+note "64 vectors: $routing routing commits, $(delta irqfd) irqfd calls, $(delta set_irqs) SET_IRQS, $(delta signal) messages sent meanwhile"
+check "at most two routing commits" [ "$routing" -le 2 ]
+check "at most 2N+6 interrupt calls ($all)" [ "$all" -le 134 ]
+check_log "every vector's messages arrive, each once" '^nvme_irq: counted: 63 vectors, 5 messages each' /mnt/log
+for what in masked 'function masked' changed address storm 'off and on'; do
+	check_log "$what" "^nvme_irq: $what: " /mnt/log
+done
+check_log "all well" '^nvme_irq: done$' /mnt/log
+check "no fault" [ "$(grep -c FAULT /mnt/log)" = 0 ]
+sed -n 's/^nvme_irq/# &/p' /mnt/log
+check "nothing was logged but the message that went nowhere" \
+	[ -z "$(grep -vE "^[a-z0-9-]+: |vector 63 stays silent: its address 0x[0-9a-f]+ is no interrupt's" /mnt/log.err)" ]
+show /mnt/log
+
+# --- too few descriptors ---------------------------------------------------------------------------
+(
+	ulimit -n 64
+	guest_run 90 /mnt/log2 /mnt/initrd --device "vfio-pci,host=$fn"
+) && status=0 || status=$?
+note "with 64 descriptors (status $status):"
+sed 's/^/# /' /mnt/log2.err
+check "viaduct lives on with 64 descriptors" [ "$status" = 0 ]
+check_log "and says what to do" 'no descriptor left; raise the limit \(ulimit -n\)' /mnt/log2.err
+
+check "the function is free again" function_free "$fn"
+check "the host's log is clean" [ -z "$(dmesg | grep -E 'BUG|WARNING|DMAR.*fault|Call Trace|nobody cared')" ]
