@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Counts and ratios of viaduct and QEMU, taken in turn on one host: gates G1, G2, G4 and G6.
+"""Counts and ratios of viaduct and QEMU, taken in turn on one host: gates G1 to G4 and G6.
 
 System calls come from strace, exits from the kernel's kvm_userspace_exit, memory from smaps. No
 absolute time is reported as a result: wall times are ratios of medians taken in turn.
@@ -21,6 +21,10 @@ CMDLINE = "console=ttyS0 quiet panic=-1 mitigations=off"
 RAM_MIB = 128
 VFIO_IOMMU_MAP_DMA = 0x3B71
 VFIO_IOMMU_UNMAP_DMA = 0x3B72
+# What enabling a vector takes: the ioctl's function and number
+VECTOR_CALLS = {"routing commits": ("vm", 0x4008AE6A), "irqfd calls": ("vm", 0x4020AE76),
+                "SET_IRQS": ("dev", 0x3B6E)}
+SIGNAL_MSI = ("vm", 0x4020AEA5)
 
 
 def write(path, text):
@@ -41,16 +45,17 @@ class Bench:
 
     def command(self, vmm, initrd, vf, memory=RAM_MIB):
         a = self.a
+        host = a.vf if vf is True else vf  # or another function's address
         if vmm == "viaduct":
             cmd = [a.viaduct, "run", "--kernel", a.kernel, "--initrd", initrd, "--append", CMDLINE,
                    "--memory", f"{memory}M", "--cpus", "1"]
-            return cmd + (["--device", f"vfio-pci,host={a.vf}"] if vf else [])
+            return cmd + (["--device", f"vfio-pci,host={host}"] if host else [])
         machine = {"microvm": "microvm,pcie=on" if vf else "microvm", "q35": "q35"}[vmm]
         cmd = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-M", machine, "-m",
                str(memory), "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none",
                "-no-reboot", "-serial", "stdio", "-kernel", a.kernel, "-initrd", initrd,
                "-append", CMDLINE]
-        return cmd + (["-device", f"vfio-pci,host={a.vf}"] if vf else [])
+        return cmd + (["-device", f"vfio-pci,host={host}"] if host else [])
 
     def start(self, cmd, log):
         return subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=open(log, "wb"),
@@ -113,6 +118,34 @@ class Bench:
             write(TRACING + "kprobe_events", "")
         return {"DMA maps": counts.get(VFIO_IOMMU_MAP_DMA, 0),
                 "DMA unmaps in boot": counts.get(VFIO_IOMMU_UNMAP_DMA, 0)}
+
+    # G3: calls for interrupts while a guest takes 64 vectors, one after the other
+    def vectors(self, vmm):
+        log, probes = "/tmp/log", TRACING + "events/kprobes/"
+        write(TRACING + "kprobe_events", "p:vm kvm_vm_ioctl cmd=%si:u32\n"
+              "p:dev vfio_pci_core_ioctl cmd=%si:u32")
+        for probe in "vm", "dev":
+            write(probes + probe + "/trigger", "hist:keys=cmd")
+
+        def count(probe, cmd):
+            m = re.search(rf"cmd:\s*{cmd}\s*}}\s*hitcount:\s*(\d+)", read(probes + probe + "/hist"))
+            return int(m.group(1)) if m else 0
+        calls = dict(VECTOR_CALLS, **{"messages by KVM_SIGNAL_MSI": SIGNAL_MSI})
+        proc = self.start(self.command(vmm, self.a.vectors, self.a.nvme, 512), log)
+        try:
+            self.wait_for(proc, log, "VECTORS-BEGIN", 120)
+            before = {name: count(*call) for name, call in calls.items()}
+            self.wait_for(proc, log, "VECTORS-UP", 60)
+            time.sleep(0.5)
+            got = {name: count(*call) - before[name] for name, call in calls.items()}
+            got["interrupts of the host"] = read("/proc/interrupts").count("vfio-msix")
+        finally:
+            self.end(proc)
+            for probe in "vm", "dev":
+                write(probes + probe + "/trigger", "!hist:keys=cmd")
+            write(TRACING + "kprobe_events", "")
+        got["calls in all"] = sum(got[name] for name in VECTOR_CALLS)
+        return got
 
     # memory beside guest RAM, in KiB
     @staticmethod
@@ -244,6 +277,8 @@ class Bench:
         self.take("boot, no device", all_three, lambda v: self.boot(v, False), n)
         self.take("boot, a VF", all_three, lambda v: self.boot(v, True), n)
         self.take("a VF", ["viaduct", "q35"], self.dma_maps, 1)
+        if self.a.vectors:
+            self.take("64 vectors", ["viaduct", "q35"], self.vectors, 1)
         self.take("a VF", ["viaduct", "q35"], self.traffic, max(1, n // 2))
         self.table()
         with open(self.a.json, "w") as f:
@@ -254,7 +289,7 @@ class Bench:
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ("viaduct", "kernel", "boot", "traffic", "vf", "json"):
+    for name in ("viaduct", "kernel", "boot", "traffic", "vectors", "vf", "nvme", "json"):
         p.add_argument("--" + name, required=True)
     p.add_argument("--rounds", type=int, required=True)
     return Bench(p.parse_args()).run()

@@ -47,4 +47,13 @@ pci_find() {
 		_n=$((_n - 1))
 	done
 	return 1
+
+# nvme_irq_bind: the NVMe functions are left to nvme_irq.ko (tests/lab/modules), which takes them when
+# it is loaded
+nvme_irq_bind() {
+	for _d in /sys/bus/pci/devices/*; do
+		[ "$(cat "$_d/class")" = 0x010802 ] || continue
+		[ ! -e "$_d/driver" ] || echo "${_d##*/}" >"$_d/driver/unbind"
+		echo nvme_irq >"$_d/driver_override"
+	done
 }

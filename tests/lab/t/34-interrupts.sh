@@ -30,11 +30,7 @@ show /mnt/log
 # --- 64 vectors, all that can go wrong with them ----------------------------------------------------
 lab_guest_initrd /mnt/initrd nvme_irq.ko="$module" <<'END'
 dmesg -n 1
-for dev in /sys/bus/pci/devices/*; do
-	[ "$(cat $dev/class)" = 0x010802 ] || continue
-	[ ! -e $dev/driver ] || echo ${dev##*/} >$dev/driver/unbind
-	echo nvme_irq >$dev/driver_override
-done
+nvme_irq_bind
 echo VECTORS-BEGIN
 insmod /nvme_irq.ko check=0
 echo VECTORS-UP
