@@ -47,6 +47,7 @@ pci_find() {
 		_n=$((_n - 1))
 	done
 	return 1
+}
 
 # nvme_irq_bind: the NVMe functions are left to nvme_irq.ko (tests/lab/modules), which takes them when
 # it is loaded
