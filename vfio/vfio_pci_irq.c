@@ -23,7 +23,7 @@
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
-#define INTX_STANDS_NS 10000000u
+#define INTX_STANDS_NS 50000000u
 #define INTX_NEEDS (VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_AUTOMASKED)
 
 int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err)
@@ -100,7 +100,7 @@ void vfio_pci_irqs_done(struct vfio_pci *vp)
 static void intx_on(struct vfio_pci *vp)
 {
 	struct irq_line *line = &vp->pdev.intx;
-	struct err err = {0};
+	struct err err = { 0 };
 	int32_t fd;
 	int ret;
 
@@ -142,7 +142,7 @@ static void intx_stands(void *opaque)
 static void intx_later(struct vfio_pci *vp)
 {
 	struct dev *dev = &vp->pdev.dev;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	if (!vp->irq.intx_timer &&
 	    loop_timer_new(dev->vm->loop, &dev->lock, intx_stands, vp, &vp->irq.intx_timer, &err)) {

@@ -91,16 +91,16 @@ static struct kvm_irq_routing_entry *irqs_pin_routes(struct kvm_irq_routing_entr
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi},
+			.u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi },
 		};
 		if (gsi >= 16)
 			continue;
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
-			.u.irqchip = {.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
-							 : KVM_IRQCHIP_PIC_SLAVE,
-				      .pin = gsi % 8},
+			.u.irqchip = { .irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER
+							  : KVM_IRQCHIP_PIC_SLAVE,
+				       .pin = gsi % 8 },
 		};
 	}
 	return e;
@@ -128,9 +128,9 @@ static int irqs_commit_locked(struct irqs *irqs)
 		*e++ = (struct kvm_irq_routing_entry){
 			.gsi = GSI_MSI_FIRST + i,
 			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = {.address_lo = (uint32_t)v->addr,
-				  .address_hi = (uint32_t)(v->addr >> 32),
-				  .data = v->data},
+			.u.msi = { .address_lo = (uint32_t)v->addr,
+				   .address_hi = (uint32_t)(v->addr >> 32),
+				   .data = v->data },
 		};
 	}
 	table->nr = (uint32_t)(e - table->entries);
@@ -213,9 +213,10 @@ void irqs_flush(struct irqs *irqs)
 static void irqs_timer(void *opaque)
 {
 	struct irqs *irqs = opaque;
-	uint64_t now = now_ns();
+	uint64_t now;
 
 	pthread_mutex_lock(&irqs->lock);
+	now = now_ns(); /* not before: the last change may be later then */
 	if (irqs->dirty && irqs->relaying && now - irqs->changed < IRQ_QUIET_NS &&
 	    now - irqs->begun < IRQ_RELAY_NS)
 		loop_timer_set(irqs->timer, irqs->changed + IRQ_QUIET_NS - now);
@@ -349,7 +350,7 @@ static void irqs_relay(void *opaque, uint32_t ready)
 
 static int irqs_relay_init_locked(struct irqs *irqs)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	int fd, ret;
 
 	if (irqs->relay_fd)
@@ -370,7 +371,7 @@ static int irqs_relay_init_locked(struct irqs *irqs)
 /* From now on the loop sends what the eventfd has counted, and counts. */
 static int msi_relay_locked(struct msi_vector *v)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = v};
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = v };
 	int ret;
 
 	if (v->relayed)
@@ -517,7 +518,7 @@ void msi_vector_fire(struct msi_vector *v)
 
 bool msi_vector_pending(struct msi_vector *v)
 {
-	struct pollfd pfd = {.fd = v->fd - 1, .events = POLLIN};
+	struct pollfd pfd = { .fd = v->fd - 1, .events = POLLIN };
 
 	return v->fd && v->masked && poll(&pfd, 1, 0) == 1;
 }

@@ -7,7 +7,7 @@
 # that Linux has none for, come from modules/*.c.
 # shellcheck disable=SC2034 # trash is the caller's
 
-MODULES_NAMES="iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci netdevsim edu_test nvme_irq"
+MODULES_NAMES="iommufd vfio vfio_iommu_type1 vfio-pci-core vfio-pci netdevsim edu_test nvme_irq intx_storm"
 
 # modules_id KVER: the folder's name in the cache; another recipe is another folder
 modules_id() { echo "modules-$1-$(cat "$here"/modules.sh "$here"/modules/*.c | sha256sum | cut -c1-8)"; }

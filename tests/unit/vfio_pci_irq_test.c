@@ -445,7 +445,7 @@ static void test_messages_to_intx(void **state)
 	fake_guest_msix_enable(pdev, false);
 	pci_config_write(pdev, PCI_COMMAND, 2, 0);
 	assert_int_equal(dev->mode, -1);
-	run_for_ms(g->vm, 60);
+	run_for_ms(g->vm, 150);
 	assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
 	assert_int_equal(dev->unmask, pdev->intx.resample);
 	assert_int_equal(fake_kvm_irqfd(pdev->intx.trigger),
@@ -463,7 +463,7 @@ static void test_intx_later_and_quiesced(void **state)
 	linux_enable(g, pdev, 1);
 	fake_guest_msix_enable(pdev, false);
 	pdev->dev.class->quiesce(&pdev->dev);
-	run_for_ms(g->vm, 60);
+	run_for_ms(g->vm, 150);
 	assert_int_equal(dev->mode, -1);
 	assert_int_equal(fake_kvm_irqfds(), 0);
 }

@@ -369,7 +369,8 @@ static void test_storm(struct unit *u, unsigned int v)
 	pr_info("nvme_irq: storm: %d unmasks, %d messages\n", storm, got);
 }
 
-/* MSI-X switched off while its vectors are in use, and on again. */
+/* MSI-X switched off while its vectors are in use, and on again. (A low vector: QEMU's NVMe ends on
+ * an assertion when one above 31 fires without MSI-X.) */
 static void test_off_and_on(struct unit *u, unsigned int v)
 {
 	int base = atomic_read(&u->count[v]);
@@ -398,7 +399,9 @@ static int unit_check(struct unit *u)
 	test_changed(u, last, last / 2);
 	test_no_interrupt_address(u, last);
 	test_storm(u, last);
-	test_off_and_on(u, last);
+	if (io_down(u) || io_up(u, 1))
+		return -EIO;
+	test_off_and_on(u, 1);
 	return io_down(u);
 }
 
