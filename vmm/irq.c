@@ -217,8 +217,8 @@ static void irqs_timer(void *opaque)
 
 	pthread_mutex_lock(&irqs->lock);
 	now = now_ns(); /* not before: the last change may be later then */
-	if (irqs->dirty && irqs->relaying && now - irqs->changed < IRQ_QUIET_NS &&
-	    now - irqs->begun < IRQ_RELAY_NS)
+	if (irqs->dirty && irqs->relaying && now < irqs->changed + IRQ_QUIET_NS &&
+	    now < irqs->begun + IRQ_RELAY_NS)
 		loop_timer_set(irqs->timer, irqs->changed + IRQ_QUIET_NS - now);
 	else
 		irqs_flush_locked(irqs);

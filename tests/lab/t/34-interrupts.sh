@@ -68,9 +68,14 @@ check "nothing was logged but the message that went nowhere" \
 show /mnt/log
 
 # --- too few descriptors ---------------------------------------------------------------------------
+lab_guest_initrd /mnt/initrd1 nvme_irq.ko="$module" <<'END'
+nvme_irq_bind
+insmod /nvme_irq.ko check=0
+grep -c nvme_irq /proc/interrupts
+END
 (
 	ulimit -n 64
-	guest_run 90 /mnt/log2 /mnt/initrd --device "vfio-pci,host=$fn"
+	guest_run 90 /mnt/log2 /mnt/initrd1 --device "vfio-pci,host=$fn"
 ) && status=0 || status=$?
 note "with 64 descriptors (status $status):"
 sed 's/^/# /' /mnt/log2.err
