@@ -405,13 +405,14 @@ int group_explain(const struct host *host, int group, struct group_explain **ret
 		return err_sys(err, -ENOMEM, "group %d", group);
 	ex->group = group;
 	ret = group_members(host, group, &ex->members, &ex->member_count, err);
-	if (!ret)
-		w.places = calloc(ex->member_count + 1, sizeof(*w.places));
-	if (!ret && !w.places)
-		ret = err_sys(err, -ENOMEM, "group %d", group);
 	if (ret) {
 		group_explain_free(ex);
 		return ret;
+	}
+	w.places = calloc(ex->member_count + 1, sizeof(*w.places));
+	if (!w.places) {
+		group_explain_free(ex);
+		return err_sys(err, -ENOMEM, "group %d", group);
 	}
 	ex->viable = true;
 	for (i = 0; i < ex->member_count; i++) {

@@ -115,7 +115,7 @@ int vfctl_explain(struct vfctl *v, int argc, char **argv)
 		ret = func_group_check(&v->host, &addr, &err);
 	else
 		ret = group_explain(&v->host, group, &ex, &err);
-	if (ret)
+	if (ret || !ex)
 		return vfctl_fail(v, &err);
 	pci_addr_str(&addr, a);
 	if (v->given & OPT_JSON)
