@@ -52,7 +52,7 @@ static int clear_one(struct vfctl *v, const char *name, struct json_object *list
 int vfctl_clear(struct vfctl *v, int argc, char **argv)
 {
 	struct json_object *list = json_object_new_array();
-	struct err err = {.code = 0};
+	struct err err = { .code = 0 };
 	int i, ret = 0;
 
 	for (i = 0; i < argc && !ret; i++)

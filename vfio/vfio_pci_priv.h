@@ -216,7 +216,8 @@ void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
  * it is this guest's. Waits up to a second for it to answer. Its interrupts are off and it is no bus
  * master; config space is afterwards as before, for the kernel restores it. Loop thread, device
  * lock. Returns 0; -EOPNOTSUPP when there is no reset that this guest may do, the function being
- * as  * as it was; another errno when the reset failed or nobody answers: then the function is put into
+ * as  * as it was; -EAGAIN when the host holds the function for something else, such as its own recovery
+ * from an error; another errno when the reset failed or nobody answers: then the function is put into
  * quarantine, so that nobody is given it before `vfctl clear`. Messages begin with the function's
  * address.
  */

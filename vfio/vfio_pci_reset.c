@@ -24,7 +24,7 @@
 
 static void nap_ms(long ms)
 {
-	const struct timespec nap = {.tv_nsec = ms * 1000000L};
+	const struct timespec nap = { .tv_nsec = ms * 1000000L };
 
 	nanosleep(&nap, NULL);
 }
@@ -144,7 +144,7 @@ static int reset_bus(struct vfio_pci *vp, struct err *err)
 
 void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err)
 {
-	struct err local = {0};
+	struct err local = { 0 };
 
 	if (quarantine_add(&vp->host, &vp->idev.addr, err->msg, &local))
 		log_line(vp->pdev.dev.vm->log, LOG_WARN, "%s: %s", vp->pdev.dev.id, local.msg);
@@ -155,10 +155,12 @@ void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err)
 /* As vfio_pci_reset(), the message without the address. */
 static int reset_any(struct vfio_pci *vp, struct err *err)
 {
-	struct err local = {0};
+	struct err local = { 0 };
 	int own, ret;
 
 	own = ret = reset_function(vp);
+	if (own == -EAGAIN)
+		return err_set(err, ret, "the host is doing something else with it; try again");
 	if (own)
 		ret = reset_bus(vp, &local);
 	if (!ret && !wait_answer(vp))
@@ -175,14 +177,14 @@ static int reset_any(struct vfio_pci *vp, struct err *err)
 
 int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
 {
-	struct err local = {0};
+	struct err local = { 0 };
 	int ret;
 
 	vfio_pci_power_on(vp);
 	ret = reset_any(vp, &local);
 	if (!ret)
 		return 0;
-	if (ret != -EOPNOTSUPP)
+	if (ret != -EOPNOTSUPP && ret != -EAGAIN)
 		vfio_pci_quarantine(vp, &local);
 	return err_set(err, ret, "%s: %s", vp->idev.name, local.msg);
 }
@@ -190,7 +192,7 @@ int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
 void vfio_pci_reset_reboot(struct vfio_pci *vp)
 {
 	struct dev *dev = &vp->pdev.dev;
-	struct err err = {0};
+	struct err err = { 0 };
 	int ret;
 
 	/* The first function of a card that was reset by its bus did it for this one too. */

@@ -43,7 +43,7 @@ static void test_life(void **state)
 	struct fake *f = *state;
 	struct pci_addr a = at("0000:02:00.0"), b = at("0000:01:00.0"), *all;
 	char reason[QUARANTINE_REASON_MAX];
-	struct err err = {0};
+	struct err err = { 0 };
 	mode_t mask = umask(077);
 	struct stat st;
 	char path[400];
@@ -103,7 +103,7 @@ static void test_errors(void **state)
 {
 	struct fake *f = *state;
 	struct pci_addr a = at("0000:02:00.0");
-	struct err err = {0};
+	struct err err = { 0 };
 
 	if (geteuid() == 0) {
 		/* The fake's folder is root's alone. */
@@ -131,8 +131,8 @@ static void test_any(void **state)
 {
 	struct fake *f = *state;
 	struct pci_addr pf = at("0000:01:00.0"), vf, second;
-	const struct func_taken mine = {taken, &second};
-	struct err err = {0};
+	const struct func_taken mine = { taken, &second };
+	struct err err = { 0 };
 
 	assert_int_equal(vf_create(&f->host, &pf, 3, "vfio-pci", false, NULL, &err), 0);
 	assert_int_equal(func_vf_addr(&f->host, &pf, 1, &second), 0);

@@ -28,7 +28,7 @@ static int teardown(void **state)
 
 static void fails(struct pci_dev *pdev, int code, const char *text)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 
 	assert_int_equal(vfio_pci_reset(to_vfio_pci(pdev), &err), code);
 	assert_int_equal(err.code, code);
@@ -38,7 +38,7 @@ static void fails(struct pci_dev *pdev, int code, const char *text)
 
 static void works(struct pci_dev *pdev)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 
 	if (vfio_pci_reset(to_vfio_pci(pdev), &err))
 		fail_msg("%s", err.msg);
@@ -58,6 +58,7 @@ static void test_function(void **state)
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
 	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	struct pci_addr addr;
 
 	/* Opening it is no reason for a reset: the kernel did one. */
 	assert_int_equal(dev->resets, 0);
@@ -66,6 +67,13 @@ static void test_function(void **state)
 	assert_int_equal(dev->resets, 1);
 	assert_int_equal(dev->bus_resets, 0);
 	assert_int_equal(fake_vfio_count(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO), 0);
+	/* Somebody holds its lock for longer: no reason to put it away, or to reset its bus. */
+	dev->busy = 1000;
+	fails(pdev, -EAGAIN, NVME ": the host is doing something else with it; try again");
+	dev->busy = 0;
+	assert_int_equal(dev->bus_resets, 0);
+	assert_int_equal(pci_addr_parse(NVME, &addr), 0);
+	assert_false(quarantine_has(&g->host->host, &addr, NULL));
 	/* Somebody holds its lock for a moment. */
 	fake_vfio_fail(VFIO_DEVICE_RESET, 1, EAGAIN);
 	works(pdev);
@@ -151,7 +159,7 @@ static void test_alive(void **state)
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
 	struct pci_dev *pdev = fake_guest_add(g, NVME);
-	struct err err = {0};
+	struct err err = { 0 };
 	struct pci_addr addr;
 
 	/* It takes its time, and comes back. */
@@ -189,7 +197,7 @@ static void test_dead_at_once(void **state)
 {
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
-	struct err err = {0};
+	struct err err = { 0 };
 
 	dev->dead = true;
 	fake_text(g->host, "run/viaduct", "a file");
