@@ -87,7 +87,7 @@ static void populate_here(struct populate *p)
 	uint64_t last = now_s();
 
 	while (populate_one(p)) {
-		if (now_s() - last < NEWS_S)
+		if (now_s() - last < NEWS_S || atomic_load(&p->next) >= p->count)
 			continue;
 		last = now_s();
 		log_line(p->mem->vm->log, LOG_INFO, "guest memory: %llu of %llu MiB are there",

@@ -117,7 +117,7 @@ static int ram_map_at(const struct mem *mem, struct mem_bank *bank, void *at, st
 	bank->hva = NULL;
 	if (errno == ENOMEM && ram_from_pool(mem))
 		return mem_host_pool_error("/sys", mem->size, &mem->vm->config.ram, false, err);
-	return mem_host_map_error(bank->size, -errno, err);
+	return mem_host_map_error(mem->size, -errno, err);
 }
 
 int mem_ram_map(struct mem *mem, struct mem_bank *bank, struct err *err)
@@ -130,7 +130,7 @@ int mem_ram_map(struct mem *mem, struct mem_bank *bank, struct err *err)
 	bank->map_size = align_up(bank->size, align);
 	at = ram_reserve(bank->map_size, align);
 	if (!at)
-		return mem_host_map_error(bank->size, -errno, err);
+		return mem_host_map_error(mem->size, -errno, err);
 	ret = ram_map_at(mem, bank, at, err);
 	if (!ret) {
 		ram_advise(mem, bank);

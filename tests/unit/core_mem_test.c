@@ -125,7 +125,7 @@ static void test_shared_ram_is_one_file(void **state)
 	assert_int_equal(mem_write(&mem, 0x1000, &at_gpa[0], 1), 0);
 	assert_int_equal(mem_write(&mem, 4 * GIB + 0x2000, &at_gpa[1], 1), 0);
 	for (i = 0; i < 2; i++) {
-		off_t at = (off_t)(mem.banks[i].fd_offset + (i + 1) * 0x1000);
+		off_t at = (off_t)(mem.banks[i].fd_offset + (i + 1ull) * 0x1000);
 
 		assert_int_equal(pread(mem.memfd, &back, 1, at), 1);
 		assert_int_equal(back, at_gpa[i]);

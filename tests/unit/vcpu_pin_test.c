@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which host CPUs a vCPU may run on: what is read, what is refused. */
 #include <errno.h>
+#include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 
 #include "base/err.h"
 #include "vmm/vcpu_pin.h"
+#include "vmm/vm.h"
 
 static void refused(const char *list, unsigned int vcpus, const char *word)
 {
@@ -81,11 +83,48 @@ static void test_what_cannot_be_is_refused(void **state)
 	assert_int_equal(sched_setaffinity(0, sizeof(old), &old), 0);
 }
 
+/* The threads themselves: they stand still from the start, so no KVM is asked. */
+static void test_threads_are_where_they_were_pinned(void **state)
+{
+	struct kvm_run run[2] = { 0 };
+	struct vcpu vcpus[2] = { { .run = &run[0] }, { .run = &run[1], .index = 1 } };
+	struct vm vm = { .vcpus = vcpus, .vcpu_count = 2 };
+	struct err err = { 0 };
+	cpu_set_t mine, set;
+	int cpu[2] = { 0 };
+	char list[32];
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(sched_getaffinity(0, sizeof(mine), &mine), 0);
+	while (!CPU_ISSET(cpu[0], &mine))
+		cpu[0]++;
+	for (cpu[1] = CPU_SETSIZE - 1; !CPU_ISSET(cpu[1], &mine); cpu[1]--)
+		;
+	snprintf(list, sizeof(list), "%d:%d", cpu[1], cpu[0]);
+	vm.config.pin = list;
+	assert_int_equal(vcpu_pin_check(list, 2, &err), 0);
+	pthread_mutex_init(&vm.run_lock, NULL);
+	pthread_cond_init(&vm.run_cond, NULL);
+	atomic_store(&vm.stop_wanted, true);
+	vcpus[0].vm = vcpus[1].vm = &vm;
+	assert_int_equal(vcpus_start(&vm, &err), 0);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(pthread_getaffinity_np(vcpus[i].thread, sizeof(set), &set), 0);
+		assert_int_equal(CPU_COUNT(&set), 1);
+		assert_true(CPU_ISSET(cpu[1 - i], &set));
+	}
+	vcpus_join(&vm);
+	if (cpu[0] == cpu[1])
+		print_message("this machine has one CPU: pinned to it or not is the same\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sets_for_each_or_one_for_all),
 		cmocka_unit_test(test_what_cannot_be_is_refused),
+		cmocka_unit_test(test_threads_are_where_they_were_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
