@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int io_pread_full(int fd, void *buf, size_t len, off_t off)
@@ -145,9 +146,24 @@ uint64_t io_eventfd_drain(int fd)
 	return n == (ssize_t)sizeof(count) ? count : 0;
 }
 
+/* A guest may have thousands of vectors, and a shell's soft limit is 1024. */
+static bool descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	return !setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int io_eventfd_new(void)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), ret = fd < 0 ? -errno : fd;
 
-	return fd < 0 ? -errno : fd;
+	if (ret == -EMFILE && descriptors_raise()) {
+		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ret = fd < 0 ? -errno : fd;
+	}
+	return ret;
 }

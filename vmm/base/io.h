@@ -32,7 +32,8 @@ int io_write_text(const char *path, const char *text);
 void io_eventfd_signal(int fd);
 uint64_t io_eventfd_drain(int fd);
 
-/* A new non-blocking close-on-exec eventfd, or -errno. */
+/* A new non-blocking close-on-exec eventfd, or -errno. Where the limit of descriptors is in the way
+ * and may be raised (ulimit -Sn below ulimit -Hn), it is. */
 int io_eventfd_new(void);
 
 #endif
