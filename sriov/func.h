@@ -130,7 +130,8 @@ int group_members(const struct host *host, int group, struct group_member **ret_
  * not count against it (the kernel's driver_managed_dma). A bridge is no exception: with pcieport
  * or no driver it does not count, with shpchp it does, and the way out is to unbind it.
  * Returns 0, or -ENODEV with "group 14 is not viable: 0000:06:02.0 is bound to 8139cp; run: vfctl
- * bind 0000:06:02.0 vfio-pci"; a bridge is to be unbound, for vfio-pci takes none.
+ * bind 0000:06:02.0 vfio-pci (one group because 0000:05:00.0 leads to a conventional PCI bus)"; a
+ * bridge is to be unbound, for vfio-pci takes none. Why they are one group is func_explain.h's.
  */
 int group_check(const struct host *host, int group, struct err *err);
 

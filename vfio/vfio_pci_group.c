@@ -35,12 +35,19 @@ int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct
 {
 	struct vfio_pci *vp = to_vfio_pci(to_pci(dev));
 	struct pci_addr addrs[FUNC_SLOT_MAX];
-	unsigned int count;
+	unsigned int i, count;
+	uint32_t given = 0;
 	struct host host;
 	int ret;
 
-	if (!vp->all_functions || !vp->host_name)
+	if (!vp->all_functions)
 		return 1;
+	for (i = 0; i < IOMMU_GIVEN_COUNT; i++)
+		given |= vp->fds[i];
+	if (!vp->host_name || given)
+		return err_set(err, -EINVAL,
+			       "all-functions goes with host= alone; with descriptors give the "
+			       "functions one by one");
 	ret = host_init(&host, vfio_sys_sysfs_root(), err);
 	if (!ret)
 		ret = func_slot(&host, vp->host_name, addrs, &count, err);

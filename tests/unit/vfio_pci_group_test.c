@@ -148,6 +148,9 @@ static void test_names(void **state)
 	refused(g, "0000:09:00.7,all-functions", -ENODEV, "0000:09:00.7: no such function");
 	/* VFs of a card may have addresses in its slot: they are no functions of it. */
 	refused(g, "01:10,all-functions", -ENODEV, "there is no function in this slot");
+	refused(g, "host=" CARD ",all-functions,fd=7", -EINVAL,
+		"all-functions goes with host= alone");
+	refused(g, "fd=7,all-functions", -EINVAL, "all-functions goes with host= alone");
 	fake_remove(g->host, "sys/bus/pci/devices/" CARD ".0");
 	refused(g, CARD ",all-functions", -ENODEV, "no function 0");
 }
