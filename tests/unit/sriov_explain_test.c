@@ -90,7 +90,8 @@ static void below(struct fake *f, const char *above, const char *addr)
 	snprintf(target, sizeof(target), "../../../devices/pci0000:00/%s/%s", above, addr);
 	fake_link(f, target, path);
 	snprintf(path, sizeof(path), "sys/devices/pci0000:00/%s/%s", above, addr);
-	snprintf(target, sizeof(target), "%s%s", strchr(above, '/') ? "../../" : "../", addr);
+	/* The folder above is itself such a link, to one beside. */
+	snprintf(target, sizeof(target), "../%s", addr);
 	fake_link(f, target, path);
 }
 
@@ -237,6 +238,41 @@ static void test_functions(void **state)
 	group_explain_free(ex);
 }
 
+/* Functions of one card on a conventional bus: the bridge joins them, ACS is not theirs to have. */
+static void test_functions_behind_bridge(void **state)
+{
+	struct fake *f = *state;
+	struct group_explain *ex;
+
+	bridge(f);
+	function(f, "0000:06:02.1", 0x020000, 15, NULL);
+	conventional(f, "0000:06:02.1");
+	below(f, "0000:00:15.0/0000:05:00.0", "0000:06:02.1");
+	ex = explain(f, 15);
+	assert_int_equal(ex->member_count, 4);
+	assert_int_equal(ex->cause_count, 1);
+	says(&ex->causes[0], EXPLAIN_BRIDGE, "(0000:06:01.0, 0000:06:02.0 and 0000:06:02.1)");
+	group_explain_free(ex);
+}
+
+/* Two cards in slots of their own, whose ports have nothing to do with it. */
+static void test_unknown(void **state)
+{
+	struct fake *f = *state;
+	struct group_explain *ex;
+
+	function(f, PORT, 0x060400, GROUP + 1, "pcieport");
+	function(f, "0000:00:1d.0", 0x060400, GROUP + 2, "pcieport");
+	function(f, "0000:09:00.0", 0x020000, GROUP, NULL);
+	function(f, "0000:0a:00.0", 0x020000, GROUP, NULL);
+	below(f, PORT, "0000:09:00.0");
+	below(f, "0000:00:1d.0", "0000:0a:00.0");
+	ex = explain(f, GROUP);
+	assert_int_equal(ex->cause_count, 1);
+	says(&ex->causes[0], EXPLAIN_UNKNOWN, "use each other's requester IDs");
+	group_explain_free(ex);
+}
+
 /* A user sees 64 bytes of config space. */
 static void test_not_root(void **state)
 {
@@ -301,6 +337,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_functions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_functions_behind_bridge, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
 	};

@@ -111,10 +111,20 @@ static void test_all_functions(void **state)
 static void test_plan(void **state)
 {
 	struct fake_guest *g = *state;
+	struct pci_dev *pdev;
+	char text[128];
 
 	/* Any of its functions names the card, and no domain is the first. */
-	is_one_card(fake_guest_add(g, "09:00.2,all-functions=on"));
+	pdev = fake_guest_add(g, "09:00.2,all-functions=on");
+	is_one_card(pdev);
 	assert_int_equal(fake_vfio_total(), 0);
+	/* It says whom the function shares its group with. */
+	pdev->dev.class->describe(&pdev->dev, text, sizeof(text));
+	assert_ptr_equal(strstr(text, CARD ".2, group 18 of 2 devices"), text);
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	pdev = fake_guest_add(g, VF0);
+	pdev->dev.class->describe(&pdev->dev, text, sizeof(text));
+	assert_string_equal(text, VF0 ", group 20");
 }
 
 /* When one of them cannot be had, none is held. */
