@@ -221,7 +221,8 @@ void pci_intx_set(struct pci_dev *pdev, bool level);
 int pci_msi_init(struct pci_dev *pdev, uint8_t cap, unsigned int count_max, bool wide,
 		 bool maskable, struct err *err);
 /* MSI-X with its table and PBA anywhere in @table_bar and @pba_bar: accesses there are answered
- * here and never reach the device. @cap as above. -EINVAL when they do not fit their BAR. */
+ * here and never reach the device. @cap as above. -EINVAL when they do not fit their BAR or one
+ * lies on the other. */
 int pci_msix_init(struct pci_dev *pdev, uint8_t cap, unsigned int count, unsigned int table_bar,
 		  uint32_t table_offset, unsigned int pba_bar, uint32_t pba_offset,
 		  struct err *err);

@@ -31,7 +31,7 @@ static void pci_vector_set(struct pci_dev *pdev, enum pci_irq_mode mode, unsigne
 	struct msi_vector *vec =
 		mode == PCI_IRQ_MSIX ? &pdev->msix.vectors[v] : &pdev->msi.vectors[v];
 	bool was_used = msi_vector_fd(vec) >= 0;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	if (msi_vector_set(vec, pdev->dev.vm, addr, data, masked, &err))
 		log_limited(pdev->dev.vm->log, &pdev->limit, LOG_ERROR,
@@ -69,6 +69,11 @@ int pci_msix_init(struct pci_dev *pdev, uint8_t cap, unsigned int count, unsigne
 			       "MSI-X table (BAR %u + 0x%x) or PBA (BAR %u + 0x%x) of %u vectors "
 			       "does not lie in its BAR",
 			       table_bar, table_offset, pba_bar, pba_offset, count);
+	if (table_bar == pba_bar &&
+	    span_overlaps(table_offset, count * MSIX_ENTRY, pba_offset, msix_pba_size(count)))
+		return err_set(err, -EINVAL,
+			       "MSI-X table (0x%x) and PBA (0x%x) of %u vectors in BAR %u overlap",
+			       table_offset, pba_offset, count, table_bar);
 	if (!cap)
 		cap = pci_cap_add(pdev, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
 	if (!cap)

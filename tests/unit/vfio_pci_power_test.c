@@ -151,8 +151,8 @@ static void test_flr(void **state)
 		assert_int_equal(get_le16(dev->config + PCI_COMMAND), PCI_COMMAND_MEMORY);
 		assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
 		assert_int_equal(pci_config_read(pdev, MSIX + PCI_MSIX_FLAGS, 2), 64);
-		assert_int_equal(fake_guest_read(g, base + 0x2000 + 2 * 16, 4), 0);
-		assert_int_equal(fake_guest_read(g, base + 0x2000 + 2 * 16 + 12, 4), 1);
+		assert_int_equal(fake_guest_read(g, base + 0x2000 + 2ull * 16, 4), 0);
+		assert_int_equal(fake_guest_read(g, base + 0x2000 + 2ull * 16 + 12, 4), 1);
 		assert_int_equal(pci_config_read(pdev, PCI_BASE_ADDRESS_0, 4) & ~0xfu,
 				 (uint32_t)base);
 		assert_non_null(fake_kvm_slot(base));
