@@ -16,9 +16,10 @@
 /* RAM of @memory bytes, buses, interrupts, loop, PCI root. Free with rig_free(). */
 static inline struct vm *rig_new(uint64_t memory)
 {
-	struct vm *vm = test_calloc(1, sizeof(*vm));
+	struct vm *vm = calloc(1, sizeof(*vm));
 	struct err err = { 0 };
 
+	assert_non_null(vm);
 	fake_kvm_reset();
 	/* Not populated for a device that reaches none of it. */
 	vm->config = (struct vm_config){ .name = "rig", .memory = memory, .cpus = 1,
@@ -48,7 +49,7 @@ static inline void rig_free(struct vm *vm)
 	fd_close(&vm->kvm_vfio_fd);
 	bus_done(&vm->bus);
 	mem_done(&vm->mem);
-	test_free(vm);
+	free(vm);
 }
 
 #endif

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Runs in a guest: touches a PCI function as no driver would, through its sysfs folder and the ports
- * 0xcf8 and 0xcfc. Nothing may have a driver bound to it meanwhile.
+ * Runs in a guest: touches a PCI function as no driver would, through its sysfs folder and the
+ *ports 0xcf8 and 0xcfc. Nothing may have a driver bound to it meanwhile.
  *
- *	poke config DIR          every size at every offset, sizing, and all bits of all capabilities
- *	poke move DIR BAR OFFSET each BAR to where it must not be; the word at OFFSET of BAR tells
- *	                         whether it answers
- *	poke sleep DIR BAR OFFSET D3hot, with its BAR touched, and back
- *	poke bar DIR BAR COUNT   every size at every offset of the first and last bytes of each page,
- *	                         then COUNT writes of anything anywhere
+ *	poke config DIR          every size at every offset, sizing, and all bits of all
+ *capabilities poke move DIR BAR OFFSET each BAR to where it must not be; the word at OFFSET of BAR
+ *tells whether it answers poke sleep DIR BAR OFFSET D3hot, with its BAR touched, and back poke bar
+ *DIR BAR COUNT   every size at every offset of the first and last bytes of each page, then COUNT
+ *writes of anything anywhere
  *
  * Config space is left as it was found. Prints what is wrong; status 1 then.
  */
@@ -40,7 +39,8 @@ static int failures;
 
 static void wrong(const char *what, uint64_t at, uint64_t got, uint64_t want)
 {
-	printf("poke: %s at 0x%" PRIx64 ": 0x%" PRIx64 ", not 0x%" PRIx64 "\n", what, at, got, want);
+	printf("poke: %s at 0x%" PRIx64 ": 0x%" PRIx64 ", not 0x%" PRIx64 "\n", what, at, got,
+	       want);
 	failures++;
 }
 
@@ -67,7 +67,7 @@ static void config_put(struct function *f, unsigned int at, unsigned int size, u
 
 static void function_open(struct function *f, const char *dir)
 {
-	unsigned int domain, bus, slot, func, i;
+	unsigned int domain = 0, bus = 0, slot = 0, func = 0, i;
 	const char *name = strrchr(dir, '/');
 	char path[512];
 	FILE *file;
@@ -96,7 +96,8 @@ static void function_open(struct function *f, const char *dir)
 	fclose(file);
 }
 
-/* As Linux restores a function: the header last to first, so that decoding comes back at the end. */
+/* As Linux restores a function: the header last to first, so that decoding comes back at the end.
+ */
 static void restore(struct function *f)
 {
 	unsigned int at;
@@ -105,12 +106,14 @@ static void restore(struct function *f)
 		config_put(f, at, 4, *(uint32_t *)(void *)(f->saved + at));
 	for (at = PCI_INTERRUPT_LINE; at >= PCI_BASE_ADDRESS_0; at -= 4)
 		config_put(f, at, 4, *(uint32_t *)(void *)(f->saved + at));
+	config_put(f, PCI_CACHE_LINE_SIZE, 4,
+		   *(uint32_t *)(void *)(f->saved + PCI_CACHE_LINE_SIZE));
 	config_put(f, PCI_COMMAND, 2, *(uint16_t *)(void *)(f->saved + PCI_COMMAND));
 }
 
 static uint32_t port_in(unsigned int port, unsigned int size)
 {
-	return size == 1 ? inb((unsigned short)port)
+	return size == 1   ? inb((unsigned short)port)
 	       : size == 2 ? inw((unsigned short)port)
 			   : inl((unsigned short)port);
 }
@@ -180,7 +183,7 @@ static void config_all(struct function *f)
 	sizing(f);
 	for (i = 0; i < sizeof(patterns); i++) {
 		for (at = 4; at < CONFIG_SIZE; at += at < 0x200 ? 1 : 4) {
-			config_put(f, at, at < 0x200 ? 1 : 4, patterns[i] * 0x01010101u);
+			config_put(f, at, at < 0x200 ? 1 : 4, patterns[i] * 0x01010101ull);
 			config_get(f, at & ~3u, 4);
 		}
 		restore(f);
@@ -223,8 +226,17 @@ static void move(struct function *f, unsigned int bar, unsigned int offset)
 	uint32_t was = *reg;
 	unsigned int i, other;
 	uint64_t places[] = {
-		0,	    0x00100000,		0x1000000, 0xfee00000, 0xfec00000, 0xfffff000,
-		0xffffffff00000000ull, 1ull << 52, f->start[bar] + f->size[bar], 0, 0,
+		0,
+		0x00100000,
+		0x1000000,
+		0xfee00000,
+		0xfec00000,
+		0xfffff000,
+		0xffffffff00000000ull,
+		1ull << 52,
+		f->start[bar] + f->size[bar],
+		0,
+		0,
 	};
 
 	for (other = 0; other < BARS; other++) {
@@ -294,25 +306,28 @@ static void nap(struct function *f, unsigned int bar, unsigned int offset)
 	}
 }
 
-static void touch(volatile uint8_t *at, unsigned int size, bool write, uint64_t value)
+static void touch_read(volatile uint8_t *at, unsigned int size)
 {
-	switch (size) {
-	case 1:
-		value = write ? (*at = (uint8_t)value) : *at;
-		break;
-	case 2:
-		value = write ? (*(volatile uint16_t *)(void *)at = (uint16_t)value)
-			      : *(volatile uint16_t *)(void *)at;
-		break;
-	case 4:
-		value = write ? (*(volatile uint32_t *)(void *)at = (uint32_t)value)
-			      : *(volatile uint32_t *)(void *)at;
-		break;
-	default:
-		value = write ? (*(volatile uint64_t *)(void *)at = value)
-			      : *(volatile uint64_t *)(void *)at;
-		break;
-	}
+	if (size == 1)
+		(void)*at;
+	else if (size == 2)
+		(void)*(volatile uint16_t *)(volatile void *)at;
+	else if (size == 4)
+		(void)*(volatile uint32_t *)(volatile void *)at;
+	else
+		(void)*(volatile uint64_t *)(volatile void *)at;
+}
+
+static void touch_write(volatile uint8_t *at, unsigned int size, uint64_t value)
+{
+	if (size == 1)
+		*at = (uint8_t)value;
+	else if (size == 2)
+		*(volatile uint16_t *)(volatile void *)at = (uint16_t)value;
+	else if (size == 4)
+		*(volatile uint32_t *)(volatile void *)at = (uint32_t)value;
+	else
+		*(volatile uint64_t *)(volatile void *)at = value;
 }
 
 static void bar_all(struct function *f, unsigned int bar, unsigned int count)
@@ -324,11 +339,10 @@ static void bar_all(struct function *f, unsigned int bar, unsigned int count)
 	for (page = 0; page < f->size[bar]; page += 4096) {
 		for (at = 0; at < 32; at++) {
 			for (size = 1; size <= 8; size *= 2) {
-				touch(map + page + at, size, false, 0);
-				if (at + size <= 32)
-					touch(map + page + 4096 - 32 + at, size, false, 0);
-				else if (page + 4096 < f->size[bar])
-					touch(map + page + 4096 - 32 + at, size, false, 0);
+				touch_read(map + page + at, size);
+				/* Over the page's end, but not over the BAR's. */
+				if (at + size <= 32 || page + 4096 < f->size[bar])
+					touch_read(map + page + 4096 - 32 + at, size);
 			}
 		}
 	}
@@ -337,7 +351,11 @@ static void bar_all(struct function *f, unsigned int bar, unsigned int count)
 		seed ^= seed >> 7;
 		seed ^= seed << 17;
 		size = 1u << (seed >> 60) % 4;
-		touch(map + (seed >> 8) % (f->size[bar] - 8), size, seed & 1, seed >> 24);
+		at = (seed >> 8) % (f->size[bar] - 8);
+		if (seed & 1)
+			touch_write(map + at, size, seed >> 24);
+		else
+			touch_read(map + at, size);
 	}
 }
 
