@@ -91,28 +91,30 @@ static int find_addr(struct vfio_pci *vp, struct err *err)
 	if (holder)
 		return err_set(err, -EEXIST, "%s: this guest has it already, as %s", vp->idev.name,
 			       holder->id);
-	return quarantine_check(&vp->host, &vp->idev.addr, err);
+	return 0;
 }
 
-static int find_check(struct vfio_pci *vp, struct err *err)
+int vfio_pci_check(const struct host *host, const struct pci_addr *addr, int *ret_group,
+		   struct err *err)
 {
-	struct iommu_dev *idev = &vp->idev;
-	char driver[HOST_NAME_MAX];
-	int ret;
+	char driver[HOST_NAME_MAX], a[PCI_ADDR_STRLEN];
+	int ret = quarantine_check(host, addr, err);
 
-	idev->group = func_group(&vp->host, &idev->addr);
-	if (idev->group < 0)
+	if (ret)
+		return ret;
+	pci_addr_str(addr, a);
+	*ret_group = func_group(host, addr);
+	if (*ret_group < 0)
 		return err_set(err, -ENODEV,
 			       "%s: the host has no IOMMU (no IOMMU group); boot it with "
 			       "intel_iommu=on or amd_iommu=on, and turn it on in the firmware",
-			       idev->name);
-	func_driver(&vp->host, &idev->addr, driver);
+			       a);
+	func_driver(host, addr, driver);
 	if (!func_driver_is_vfio(driver))
 		return err_set(err, -ENODEV,
-			       "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci",
-			       idev->name, *driver ? driver : "no driver", idev->name);
-	ret = func_group_check(&vp->host, &idev->addr, err);
-	return ret ? ret : iommu_given_group(idev, err);
+			       "%s: bound to %s, not vfio-pci; run: vfctl bind %s vfio-pci", a,
+			       *driver ? driver : "no driver", a);
+	return func_group_check(host, addr, err);
 }
 
 int vfio_pci_find(struct vfio_pci *vp, struct err *err)
@@ -127,7 +129,8 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 	if (ret)
 		return ret;
 	pci_addr_str(&vp->idev.addr, vp->idev.name);
-	return find_check(vp, err);
+	ret = vfio_pci_check(&vp->host, &vp->idev.addr, &vp->idev.group, err);
+	return ret ? ret : iommu_given_group(&vp->idev, err);
 }
 
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)

@@ -38,7 +38,7 @@ int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct
 	unsigned int i, count;
 	uint32_t given = 0;
 	struct host host;
-	int ret;
+	int group, ret;
 
 	if (!vp->all_functions)
 		return 1;
@@ -60,6 +60,9 @@ int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct
 	if (!ret && index >= count)
 		return err_set(err, -ENODEV, "%s: its functions changed while they were taken",
 			       vp->host_name);
+	/* Before anything of the first is touched: what the last has against it. */
+	for (i = 0; !ret && !index && i < count; i++)
+		ret = vfio_pci_check(&host, &addrs[i], &group, err);
 	if (!ret)
 		ret = part_set(vp, &addrs[index], first, err);
 	return ret ? ret : (int)count;

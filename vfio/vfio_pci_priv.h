@@ -111,6 +111,9 @@ static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
 /* Fills host and idev (address, name, group) from the option and checks what sysfs says. Opens
  * nothing. -ENODEV, -EEXIST, -EINVAL for a bad name, all with a message. */
 int vfio_pci_find(struct vfio_pci *vp, struct err *err);
+/* What sysfs says against @addr for any guest: quarantine, no group, its driver, its neighbours'. */
+int vfio_pci_check(const struct host *host, const struct pci_addr *addr, int *ret_group,
+		   struct err *err);
 /* For a plan: can the nodes be opened, and what BARs are there (from sysfs). */
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err);
 int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err);

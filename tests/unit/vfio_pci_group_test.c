@@ -139,12 +139,57 @@ static void test_one_fails(void **state)
 	assert_int_equal(fake_vfio_fds(), 0);
 	assert_int_equal(fake_vfio_dma(NULL, 0), 0);
 	fake_guest_bind(g, CARD ".2", "snd_hda_intel");
+	fake_vfio_forget();
 	refused(g, CARD ",all-functions", -ENODEV,
-		"1 of 2: " CARD ".0: group 18 is not viable: " CARD ".2 is bound to snd_hda_intel; "
+		"vfio-pci: " CARD ".0: group 18 is not viable: " CARD
+		".2 is bound to snd_hda_intel; "
 		"run: vfctl bind " CARD ".2 vfio-pci");
+	fake_guest_bind(g, CARD ".2", "vfio-pci");
+	fake_guest_bind(g, CARD ".2", "none");
+	refused(g, CARD ",all-functions", -ENODEV, CARD ".2: bound to no driver, not vfio-pci");
+	/* Nothing was opened to find that out. */
+	assert_int_equal(fake_vfio_total(), 0);
 	fake_guest_bind(g, CARD ".2", "vfio-pci");
 	/* In the first round of trying the slots were given back, too. */
 	is_one_card(fake_guest_add(g, CARD ",all-functions"));
+}
+
+/* Whichever call of the kernel fails: all of the card, or nothing of it. */
+static void test_each_fails(void **state)
+{
+	struct fake_guest *g = *state;
+	struct err err = { 0 };
+	unsigned int at, refusals = 0, slots, i;
+	struct dev *dev;
+
+	for (at = 1; at < 500; at++) {
+		fake_vfio_forget();
+		fake_vfio_fail(0, at, EIO);
+		if (fake_guest_try(g, CARD ",all-functions", &err)) {
+			refusals++;
+			loop_do_posted(g->vm->loop);
+			for (dev = g->vm->devs; dev; dev = dev->next)
+				assert_null(strstr(dev->id, "vfio-pci"));
+			assert_int_equal(fake_vfio_fds(), 0);
+			assert_int_equal(fake_vfio_dma(NULL, 0), 0);
+			assert_int_equal(fake_vfio_reservations(), 0);
+			continue;
+		}
+		slots = 0;
+		for (dev = g->vm->devs; dev; dev = dev->next)
+			slots += strstr(dev->id, "vfio-pci") != NULL;
+		assert_int_equal(slots, 2);
+		for (i = 0; i < slots; i++) {
+			for (dev = g->vm->devs; !strstr(dev->id, "vfio-pci"); dev = dev->next)
+				;
+			dev_remove(dev);
+		}
+		loop_do_posted(g->vm->loop);
+		if (fake_vfio_total() < at)
+			break;
+	}
+	fake_vfio_fail(0, 0, 0);
+	assert_true(at < 500 && refusals > 20);
 }
 
 static void test_names(void **state)
@@ -227,6 +272,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_functions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup_plan, teardown),
 		cmocka_unit_test_setup_teardown(test_one_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_shared_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rounds, setup, teardown),
