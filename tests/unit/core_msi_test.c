@@ -8,7 +8,7 @@
 
 #define TABLE 0x2000u
 #define PBA 0x3000u
-#define ENTRIES 3
+#define ENTRIES 3u
 #define ADDR 0xfee00000u
 #define DEVICE_SAYS 0xa5u /* each byte of the BAR that is the device's own */
 
@@ -244,7 +244,7 @@ static void test_both_at_once(void **state)
 static void test_accesses_of_every_kind(void **state)
 {
 	static const uint64_t spans[][2] = {
-		{ TABLE - 16, TABLE + 16 * ENTRIES + 16 },
+		{ TABLE - 16, TABLE + 16ul * ENTRIES + 16 },
 		{ PBA - 16, PBA + 8 + 16 },
 	};
 	struct vm *vm = rig_new(MIB);
@@ -270,7 +270,7 @@ static void test_accesses_of_every_kind(void **state)
 	bus_access(&vm->bus, BUS_MMIO, home + TABLE - 4, buf, 8, false);
 	assert_int_equal(buf[3], DEVICE_SAYS);
 	assert_int_equal(buf[4], 0xff);
-	bus_access(&vm->bus, BUS_MMIO, home + TABLE + 16 * ENTRIES - 4, buf, 8, false);
+	bus_access(&vm->bus, BUS_MMIO, home + TABLE + 16ul * ENTRIES - 4, buf, 8, false);
 	assert_int_equal(buf[3], 0xff);
 	assert_int_equal(buf[4], DEVICE_SAYS);
 	bus_access(&vm->bus, BUS_MMIO, home + PBA, buf, 8, false);
