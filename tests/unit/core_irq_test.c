@@ -555,6 +555,73 @@ static void test_refused_routes_silence_nobody(void **state)
 	steps_done(&s);
 }
 
+static void message_refused(struct steps *s, unsigned int at)
+{
+	if (at == 0) {
+		fake_kvm_fail(KVM_IRQFD, 1, EBUSY);
+		set(&s->v[0], s->vm, 5, false);
+		irqs_flush(&s->vm->irqs);
+		fake_kvm_fail(KVM_SIGNAL_MSI, 1, EINVAL);
+	}
+	if (at == 2 || at == 6)
+		msi_vector_fire(&s->v[0]);
+}
+
+/* A message that KVM does not take is lost, and said; the next one goes its way. */
+static void test_a_refused_message_is_one(void **state)
+{
+	struct steps s = { .vm = rig_new(MIB) };
+
+	(void)state;
+	steps_run(&s, 10, 2, 10, message_refused);
+	assert_int_equal(fake_kvm_count(KVM_SIGNAL_MSI), 2);
+	assert_int_equal(fake_kvm_messages(5), 1);
+	steps_done(&s);
+}
+
+static void change_one(struct steps *s, unsigned int at)
+{
+	if (at == 1)
+		set(&s->v[0], s->vm, 6, false);
+}
+
+/* The loop cannot watch for want of a descriptor: then the commit comes after 1 ms as before. */
+static bool no_descriptor_to_relay_with(void)
+{
+	struct steps s = { .vm = rig_new(MIB) };
+	struct rlimit none = { 0, 0 };
+	struct err err = { 0 };
+
+	if (loop_timer_new(s.vm->loop, NULL, steps_next, &s, &s.timer, &err))
+		return false;
+	s = (struct steps){ .vm = s.vm,
+			    .timer = s.timer,
+			    .count = 30,
+			    .gap = 1000000,
+			    .rest = 1000000,
+			    .step = change_one };
+	set(&s.v[0], s.vm, 5, false);
+	irqs_flush(&s.vm->irqs);
+	setrlimit(RLIMIT_NOFILE, &none);
+	loop_timer_set(s.timer, 1);
+	if (loop_run(s.vm->loop, &err))
+		return false;
+	return s.v[0].attached && !s.v[0].relayed && s.v[0].routed_data == 6 &&
+	       s.vm->irqs.commits == 2;
+}
+
+static void test_no_descriptor_to_relay_with(void **state)
+{
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (!child)
+		_exit(no_descriptor_to_relay_with() ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static void test_the_burst_ends_by_itself(void **state)
 {
 	struct vm *vm = rig_new(MIB);
@@ -594,6 +661,8 @@ int main(void)
 		cmocka_unit_test(test_a_relayed_vector_can_be_masked_and_go),
 		cmocka_unit_test(test_a_refused_irqfd_is_done_here),
 		cmocka_unit_test(test_refused_routes_silence_nobody),
+		cmocka_unit_test(test_a_refused_message_is_one),
+		cmocka_unit_test(test_no_descriptor_to_relay_with),
 		cmocka_unit_test(test_the_burst_ends_by_itself),
 	};
 

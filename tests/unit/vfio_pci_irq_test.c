@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -293,6 +295,57 @@ static void test_host_counts_down(void **state)
 	assert_int_equal(dev->mode, MSIX);
 	for (v = 0; v < 3; v++)
 		assert_int_equal(dev->fds[v], pci_vector_fd(pdev, v));
+}
+
+/* EMFILE at the third vector: that one and those behind it are silent, VFIO is asked for the two,
+ * and one message says what to do. */
+static bool descriptors_for_two(struct fake_guest *g, struct fake_vdev *dev, struct pci_dev *pdev)
+{
+	int next = dup(0);
+	struct rlimit limit = { (rlim_t)next + 2, (rlim_t)next + 2 };
+	unsigned int v;
+
+	close(next);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	linux_enable(g, pdev, 8);
+	for (v = 0; v < 8; v++)
+		if ((dev->fds[v] >= 0) != (v < 2))
+			return false;
+	return dev->mode == MSIX && dev->allocated == 2 && fake_kvm_irqfds() == 2 &&
+	       fake_guest_logged(g, "vector 2 stays silent: no descriptor left; raise the limit "
+				    "(ulimit -n)");
+}
+
+static void test_no_descriptor_at_vector_k(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+	int status;
+	pid_t child;
+
+	fake_guest_place(g);
+	child = fork();
+	if (!child)
+		_exit(descriptors_for_two(g, dev, pdev) ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void test_off_refused(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *pdev;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	pdev = fake_guest_add(g, VF0);
+	fake_guest_place(g);
+	linux_enable(g, pdev, 2);
+	fake_vfio_fail(VFIO_DEVICE_SET_IRQS, 1, EIO);
+	fake_guest_msix_enable(pdev, false);
+	assert_true(fake_guest_logged(g, "0000:01:10.0: switching interrupts off: Input/output"));
+	assert_int_equal(fake_kvm_irqfds(), 0);
+	assert_int_equal(g->vm->irqs.gsi_top, 0);
 }
 
 /* No route, no attach: before the guest sees the function, and the others go on. */
@@ -596,6 +649,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_noresize_short, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_refuses_the_lot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_host_counts_down, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_descriptor_at_vector_k, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_off_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_vectors_than_routes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_thousand_rounds_leak_no_gsi, setup,
 						teardown),
