@@ -330,6 +330,14 @@ static int attach_mapped(struct iommu *iommu, struct iommu_dev *dev, struct err 
 	return err_prefix(err, "%s", dev->name);
 }
 
+static int probe_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
+		    struct err *err)
+{
+	int ret = ops->probe(dev, err);
+
+	return ret ? ret : memlock_check(vm, ops, dev, err);
+}
+
 static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
 		     struct err *err)
 {
@@ -338,20 +346,15 @@ static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_de
 
 	if (!iommu)
 		return err_sys(err, -ENOMEM, "%s", dev->name);
-	ret = iommu->listening ? 0 : memlock_check(vm, ops, dev, err);
-	if (ret)
-		return ret;
+	/* A limit stops the guest, but only where the function is to be had at all. */
+	if (!iommu->listening && memlock_check(vm, ops, dev, NULL)) {
+		ret = probe_by(vm, ops, dev, err);
+		if (ret)
+			return ret;
+	}
 	iommu->ops = ops;
 	iommu->no_bars = false;
 	return attach_mapped(iommu, dev, err);
-}
-
-static int probe_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
-		    struct err *err)
-{
-	int ret = ops->probe(dev, err);
-
-	return ret ? ret : memlock_check(vm, ops, dev, err);
 }
 
 typedef int try_fn(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,

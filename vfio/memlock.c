@@ -45,10 +45,11 @@ int memlock_error(const struct vm *vm, const struct iommu_ops *ops, struct err *
 		err_append(err, ", of which %llu KiB are in use", kib(locked));
 	if (ops->lock_per_user)
 		err_append(err, " for all guests of this user together");
-	return err_append(err,
-			  "; raise it to %llu KiB or more: LimitMEMLOCK=%lluK in the systemd "
-			  "unit, memlock in /etc/security/limits.conf, or as root: ulimit -l %llu",
-			  kib(wanted), kib(wanted), kib(wanted));
+	err_append(err,
+		   "; raise it to %llu KiB or more: LimitMEMLOCK=%lluK in the systemd "
+		   "unit, memlock in /etc/security/limits.conf, or as root: ulimit -l %llu",
+		   kib(wanted), kib(wanted), kib(wanted));
+	return -ENOMEM;
 }
 
 int memlock_check(const struct vm *vm, const struct iommu_ops *ops, const struct iommu_dev *dev,
@@ -60,5 +61,6 @@ int memlock_check(const struct vm *vm, const struct iommu_ops *ops, const struct
 	if (limit == UINT64_MAX || (locked <= limit && memlock_need(vm) <= limit - locked))
 		return 0;
 	memlock_error(vm, ops, err);
-	return err_prefix(err, "%s", dev->name);
+	err_prefix(err, "%s", dev->name);
+	return -ENOMEM;
 }

@@ -320,12 +320,27 @@ static void test_memlock(void **state)
 		       fake_vfio_by_iommufd()
 			       ? "for all guests of this user together; raise it to 65540 KiB"
 			       : "in use; raise it to 65540 KiB");
+	/* What is not to be had needs no memory: the next choice may take its place. */
+	fake_guest_bind(g, VF0, "igbvf");
+	expect_refused(g, VF0, -ENODEV, "bound to igbvf, not vfio-pci");
+	fake_guest_bind(g, VF0, "vfio-pci");
 	fake_vfio_memlock(64 * MIB + 4096, 4096);
 	fake_guest_add(g, VF0);
 	/* The second function pins nothing more. */
 	fake_vfio_igbvf("0000:01:10.2", VF0_GROUP + 1);
 	fake_vfio_memlock(64 * MIB + 4096, 64 * MIB + 4096);
 	fake_guest_add(g, "0000:01:10.2");
+}
+
+static void test_no_permission_outranks_memlock(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_memlock(8 * MIB, 0);
+	fake_remove(g->host, fake_vfio_by_iommufd() ? "dev/iommu" : "dev/vfio/20");
+	expect_refused(g, VF0, -ENODEV, "there is no /dev/");
+	fake_vfio_memlock(UINT64_MAX, 0);
 }
 
 static void test_map_fails(void **state)
@@ -543,6 +558,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memlock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_permission_outranks_memlock, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_map_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bar_map_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_bars, setup, teardown),
