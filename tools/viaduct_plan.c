@@ -82,8 +82,8 @@ static void plan_bars(const struct vm *vm)
 
 			if (pdev->bars[i].kind == PCI_BAR_NONE)
 				continue;
-			snprintf(what, sizeof(what), "%02x.%u %s BAR %u, %s%s", pdev->devfn >> 3u,
-				 pdev->devfn & 7u, dev->id, i, kinds[pdev->bars[i].kind],
+			snprintf(what, sizeof(what), "%02x:%02x.%u %s BAR %u, %s%s",
+				 pci_dev_bus(pdev), pdev->devfn >> 3u, pdev->devfn & 7u, dev->id, i, kinds[pdev->bars[i].kind],
 				 pdev->bars[i].prefetch ? ", prefetchable" : "");
 			plan_span(pci_bar_addr(pdev, i), pdev->bars[i].size, what);
 		}

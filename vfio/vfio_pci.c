@@ -24,12 +24,18 @@ static struct vfio_pci *from_dev(struct dev *dev)
 	return to_vfio_pci(to_pci(dev));
 }
 
+static void begin(struct vfio_pci *vp)
+{
+	vp->idev.fd = -1;
+	vp->pdev.behind_port = !vp->no_port;
+}
+
 static int vfio_pci_probe(struct dev *dev, struct err *err)
 {
 	struct vfio_pci *vp = from_dev(dev);
 	int ret;
 
-	vp->idev.fd = -1;
+	begin(vp);
 	ret = vfio_pci_event_options(vp, err);
 	if (!ret)
 		ret = vfio_pci_find(vp, err);
@@ -79,7 +85,7 @@ static int vfio_pci_realize(struct dev *dev, struct err *err)
 	struct vfio_pci *vp = from_dev(dev);
 	int ret;
 
-	vp->idev.fd = -1;
+	begin(vp);
 	ret = vfio_pci_event_options(vp, err);
 	if (!ret)
 		ret = vfio_pci_find(vp, err);
@@ -171,6 +177,11 @@ static const struct opt_field vfio_pci_options[] = {
 	  .type = OPT_BOOL,
 	  .offset = offsetof(struct vfio_pci, all_functions),
 	  .help = "all functions of the card: host= may be a slot, as 0000:09:00 (off)" },
+	{ .name = "port",
+	  .type = OPT_NOT,
+	  .offset = offsetof(struct vfio_pci, no_port),
+	  .help = "off: on the guest's root bus, and not behind a PCI Express port with hot plug "
+		  "(on)" },
 	{ .name = "romfile",
 	  .type = OPT_STR,
 	  .offset = offsetof(struct vfio_pci, rom.file),

@@ -179,26 +179,53 @@ static bool take_none(struct vfio_pci *vp, unsigned int at)
 	return false;
 }
 
+/* What link the hardware has. A VF's status is zeros; at most its capability says something. */
+static struct pci_link hw_link(const struct vfio_pci *vp, unsigned int at)
+{
+	uint16_t now = get_le16(vp->hw + at + PCI_EXP_LNKSTA);
+	uint32_t best = get_le32(vp->hw + at + PCI_EXP_LNKCAP);
+
+	if (!(now & PCI_EXP_LNKSTA_CLS) || !(now & PCI_EXP_LNKSTA_NLW))
+		now = (uint16_t)best;
+	return (struct pci_link){
+		.speed = now & PCI_EXP_LNKSTA_CLS,
+		.width = (now & PCI_EXP_LNKSTA_NLW) >> PCI_EXP_LNKSTA_NLW_SHIFT,
+	};
+}
+
 /*
- * PCIe 4.0, 7.5.3. The function sits on the guest's root bus without a port above it, which is
- * what a root complex integrated endpoint is; an endpoint there would make the guest look for the
- * port. Such a function has no link, so its link registers read as zero.
+ * PCIe 4.0, 7.5.3: the type has to fit the place. Behind a port the function is an endpoint on the
+ * port's link. On the root bus it is what a root complex integrated endpoint is, which has no link;
+ * an endpoint there would make the guest look for the port. The link itself is the host's affair.
  */
 static bool take_pcie(struct vfio_pci *vp, unsigned int at)
 {
+	struct pci_dev *pdev = &vp->pdev;
+	bool port = pdev->behind_port || (pdev->beside && pdev->beside->port);
 	uint16_t flags = get_le16(vp->hw + at + PCI_EXP_FLAGS);
-	unsigned int type = (flags & PCI_EXP_FLAGS_TYPE) >> 4;
+	unsigned int type = (flags & PCI_EXP_FLAGS_TYPE) >> 4, version = flags & PCI_EXP_FLAGS_VERS;
+	bool link = type == PCI_EXP_TYPE_ENDPOINT || type == PCI_EXP_TYPE_LEG_END;
 
 	note_flr(vp, at);
-	if (type == PCI_EXP_TYPE_ENDPOINT || type == PCI_EXP_TYPE_LEG_END) {
-		flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | PCI_EXP_TYPE_RC_END << 4);
-		if (at + PCI_EXP_SLTCAP <= PCI_CONFIG_SIZE)
-			own_zero(vp, at + PCI_EXP_LNKCAP, 8);
-		if ((flags & PCI_EXP_FLAGS_VERS) > 1 && at + PCI_EXP_SLTCAP2 <= PCI_CONFIG_SIZE)
+	/* From version 2 on link registers are always there (7.5.3: zeros where they mean nothing). */
+	if (port && type == PCI_EXP_TYPE_RC_END && version > 1)
+		link = true;
+	if (link && at + PCI_EXP_SLTCAP <= PCI_CONFIG_SIZE) {
+		if (!port)
+			type = PCI_EXP_TYPE_RC_END;
+		else if (type == PCI_EXP_TYPE_RC_END)
+			type = PCI_EXP_TYPE_ENDPOINT;
+		own_zero(vp, at + PCI_EXP_LNKCAP, 8);
+		if (version > 1 && at + PCI_EXP_SLTCAP2 <= PCI_CONFIG_SIZE)
 			own_zero(vp, at + PCI_EXP_LNKCAP2, 8);
 	}
+	flags = (uint16_t)((flags & ~PCI_EXP_FLAGS_TYPE) | type << 4);
 	own_span(vp, at + PCI_EXP_FLAGS, 2);
-	put_le16(vp->pdev.config + at + PCI_EXP_FLAGS, flags);
+	put_le16(pdev->config + at + PCI_EXP_FLAGS, flags);
+	if (port && link) {
+		pdev->link = hw_link(vp, at);
+		pci_link_set(pdev, at, pdev->link);
+	}
 	return true;
 }
 

@@ -74,6 +74,7 @@ struct vfio_pci_mirror {
 struct vfio_pci {
 	struct pci_dev pdev;
 	char *host_name; /* option host=, NULL: fd= tells */
+	bool no_port; /* option port=off */
 	bool all_functions;
 	char *iommu_name, *token_text;	 /* iommu=, vf-token= */
 	uint32_t fds[IOMMU_GIVEN_COUNT]; /* fd= and so on, 0: not given */

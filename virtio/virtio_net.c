@@ -366,6 +366,8 @@ static const struct opt_field virtio_net_options[] = {
 	  "address; derived from the guest's name and the device's id when not given" },
 	{ "net", OPT_STR, offsetof(struct virtio_net, backend), 0, 0, false,
 	  "what carries the frames: user (the default; 10.0.2.0/24, no privileges needed)" },
+	{ "port", OPT_BOOL, offsetof(struct virtio_net, vpci.pdev.behind_port), 0, 0, false,
+	  "on: behind a PCI Express port with hot plug (off)" },
 	OPT_END,
 };
 

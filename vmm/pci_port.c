@@ -273,6 +273,13 @@ void pci_port_arrived(struct pci_port *port)
 
 void pci_port_vacated(struct pci_port *port)
 {
+	struct pci_root *root = port->pdev.root;
+
+	/* Made for a device that could not be had after all: no guest has seen it. */
+	if (root && !root->placed && pci_port_empty(port)) {
+		dev_remove(&port->pdev.dev);
+		return;
+	}
 	pthread_mutex_lock(&port->pdev.dev.lock);
 	if (port->present && pci_port_empty(port)) {
 		port->present = false;
@@ -307,6 +314,8 @@ void pci_link_set(struct pci_dev *pdev, unsigned int cap, struct pci_link link)
 	uint8_t *c = pdev->config + cap, *w = pdev->wmask + cap;
 	uint16_t status;
 
+	if (cap + PCI_EXP_SLTCAP > PCI_CONFIG_SIZE)
+		return;
 	if (!link.speed || !link.width)
 		link = (struct pci_link){ LINK_SPEED, LINK_WIDTH };
 	status = (uint16_t)(link.speed | link.width << PCI_EXP_LNKSTA_NLW_SHIFT);
@@ -314,7 +323,8 @@ void pci_link_set(struct pci_dev *pdev, unsigned int cap, struct pci_link link)
 	put_le16(c + PCI_EXP_LNKSTA, (uint16_t)((get_le16(c + PCI_EXP_LNKSTA) & ~0x3ffu) | status));
 	put_le16(w + PCI_EXP_LNKCTL, get_le16(w + PCI_EXP_LNKCTL) | PCI_EXP_LNKCTL_RCB |
 					     PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
-	if ((get_le16(c + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_VERS) < 2)
+	if ((get_le16(c + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_VERS) < 2 ||
+	    cap + PCI_EXP_SLTCAP2 > PCI_CONFIG_SIZE)
 		return;
 	/* Bit n: the nth speed. */
 	put_le32(c + PCI_EXP_LNKCAP2, (2u << link.speed) - 2);

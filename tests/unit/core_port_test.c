@@ -507,6 +507,23 @@ static void test_the_guest_switches_its_slot_off_and_on(void **state)
 	rig_free(r.vm);
 }
 
+/* What the loop had still to do for the old guest is not done to the new one. */
+static void test_a_restart_with_the_slot_off(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	driver_power(&r, false);
+	dev_reset_all(r.vm);
+	loop_turn(&r);
+	assert_int_equal(r.a->resets, 1);
+	assert_true(link_active(&r));
+	assert_int_equal(slot_status(&r), PCI_EXP_SLTSTA_PDS);
+	assert_int_equal(rd(&r, pci_bar_addr(&r.a->pdev, 0), 4), 0xca00);
+	rig_free(r.vm);
+}
+
 static void test_secondary_bus_reset(void **state)
 {
 	struct rig r;
@@ -622,6 +639,32 @@ static void test_every_register_at_any_width(void **state)
 	rig_free(r.vm);
 }
 
+/* 4 MiB and 1 MiB behind one port, 4 MiB behind the next: the second window begins at 8 MiB. */
+static void test_windows_are_aligned_for_what_is_in_them(void **state)
+{
+	struct vm *vm = rig_new(4 * MIB);
+	struct card *first, *small, *second;
+	struct pci_port *empty;
+	struct rig r = { .vm = vm };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(card_new(vm, "first", NULL, 0, &first), 0);
+	assert_int_equal(card_new(vm, "small", &first->pdev, 1, &small), 0);
+	assert_int_equal(card_new(vm, "second", NULL, 0, &second), 0);
+	assert_int_equal(pci_port_new(vm, "empty", &empty, &err), 0);
+	pci_bar_set(&small->pdev, 2, PCI_BAR_MEM64, true, MIB);
+	assert_int_equal(pci_root_place(vm->pci, &err), 0);
+	assert_int_equal(pci_bar_addr(&small->pdev, 2), pci_bar_addr(&first->pdev, 2) + 4 * MIB);
+	assert_int_equal(pci_bar_addr(&second->pdev, 2), pci_bar_addr(&first->pdev, 2) + 8 * MIB);
+	r.port = empty;
+	assert_int_equal(rd(&r, bridge(&r, PCI_MEMORY_LIMIT), 2) -
+				 rd(&r, bridge(&r, PCI_MEMORY_BASE), 2), 0x10);
+	assert_false(link_active(&r));
+	assert_int_equal(slot_status(&r), 0);
+	rig_free(vm);
+}
+
 static void test_windows_that_cannot_be_had(void **state)
 {
 	struct vm *vm = rig_new(4 * MIB);
@@ -674,10 +717,12 @@ int main(void)
 		cmocka_unit_test(test_surprise_asks_nobody),
 		cmocka_unit_test(test_the_guest_restarts_meanwhile),
 		cmocka_unit_test(test_the_guest_switches_its_slot_off_and_on),
+		cmocka_unit_test(test_a_restart_with_the_slot_off),
 		cmocka_unit_test(test_secondary_bus_reset),
 		cmocka_unit_test(test_functions_of_one_slot_go_together),
 		cmocka_unit_test(test_arrival_in_an_empty_port),
 		cmocka_unit_test(test_every_register_at_any_width),
+		cmocka_unit_test(test_windows_are_aligned_for_what_is_in_them),
 		cmocka_unit_test(test_windows_that_cannot_be_had),
 		cmocka_unit_test(test_more_ports_than_io_windows),
 	};

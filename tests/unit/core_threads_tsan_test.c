@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "core_rig.h"
+#include "vmm/pci_port.h"
 #include "vmm/types.h"
 
 #define ROUNDS 3000
@@ -72,6 +73,7 @@ static const struct dev_class card_class = {
 struct shared {
 	struct vm *vm;
 	uint64_t home, config;
+	uint64_t port, exp; /* registers of the port above it, 0: there is none */
 	atomic_bool bad;
 	bool remove;
 };
@@ -115,6 +117,23 @@ static void *mover(void *opaque)
 	return NULL;
 }
 
+/* A vCPU that switches the port's slot, bus and windows off and on. */
+static void *switcher(void *opaque)
+{
+	struct shared *s = opaque;
+	uint64_t buses = access_mem(s, s->port + PCI_PRIMARY_BUS, 0, false);
+	uint64_t window = access_mem(s, s->port + PCI_MEMORY_BASE, 0, false);
+	unsigned int i;
+
+	for (i = 0; i < ROUNDS / 10; i++) {
+		access_mem(s, s->exp + PCI_EXP_SLTCTL, i % 3 ? 0 : PCI_EXP_SLTCTL_PCC, true);
+		access_mem(s, s->port + PCI_MEMORY_BASE, i % 5 ? window : 0xfff0, true);
+		access_mem(s, s->port + PCI_PRIMARY_BUS, i % 7 ? buses : 0, true);
+		access_mem(s, s->port + PCI_BRIDGE_CONTROL, 0, true);
+	}
+	return NULL;
+}
+
 static void done(void *opaque)
 {
 	loop_stop(((struct shared *)opaque)->vm->loop);
@@ -140,7 +159,11 @@ static void *conductor(void *opaque)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
-		pthread_create(&threads[i], NULL, i ? reader : mover, s);
+		pthread_create(&threads[i], NULL,
+			       i == 0	? mover
+			       : i == 1 && s->port ? switcher
+						   : reader,
+			       s);
 	/* In the middle of their accesses; what is posted runs in order. */
 	if (s->remove)
 		loop_post(s->vm->loop, remove_now, s);
@@ -150,7 +173,7 @@ static void *conductor(void *opaque)
 	return NULL;
 }
 
-static void storm(bool with_removal)
+static void storm(bool with_removal, bool behind_port)
 {
 	struct shared s = { .vm = rig_new(MIB), .remove = with_removal };
 	struct err err = { 0 };
@@ -160,11 +183,16 @@ static void storm(bool with_removal)
 
 	atomic_store(&destroyed, 0);
 	assert_int_equal(dev_new(s.vm, &card_class, "card", &dev, &err), 0);
+	to_pci(dev)->behind_port = behind_port;
 	assert_int_equal(dev_add(dev, &err), 0);
 	assert_int_equal(pci_root_place(s.vm->pci, &err), 0);
 	c = (struct card *)(void *)dev;
 	s.home = pci_bar_addr(&c->pdev, 0);
-	s.config = GPA_ECAM_BASE | (uint64_t)c->pdev.devfn << 12;
+	s.config = GPA_ECAM_BASE | pci_dev_bus(&c->pdev) << 20 | (uint64_t)c->pdev.devfn << 12;
+	if (behind_port) {
+		s.port = GPA_ECAM_BASE | (uint64_t)c->pdev.port->pdev.devfn << 12;
+		s.exp = s.port + c->pdev.port->cap;
+	}
 	access_mem(&s, s.config + c->pdev.msix.cap, 0x80000000, true);
 	pthread_create(&thread, NULL, conductor, &s);
 	assert_int_equal(loop_run(s.vm->loop, &err), 0);
@@ -173,7 +201,7 @@ static void storm(bool with_removal)
 	assert_false(atomic_load(&s.bad));
 	if (with_removal)
 		assert_int_equal(atomic_load(&destroyed), 1);
-	else /* it is where the mover's last round put it, whoever ran when */
+	else if (!behind_port) /* it is where the mover's last round put it, whoever ran when */
 		assert_int_equal(access_mem(&s, s.home + 0x100000, 0, false), 0x600d);
 	rig_free(s.vm);
 	assert_int_equal(atomic_load(&destroyed), 1);
@@ -182,13 +210,25 @@ static void storm(bool with_removal)
 static void test_vcpus_access_while_a_bar_moves(void **state)
 {
 	(void)state;
-	storm(false);
+	storm(false, false);
 }
 
 static void test_a_device_goes_while_vcpus_access_it(void **state)
 {
 	(void)state;
-	storm(true);
+	storm(true, false);
+}
+
+static void test_a_slot_is_switched_while_vcpus_access_it(void **state)
+{
+	(void)state;
+	storm(false, true);
+}
+
+static void test_a_device_leaves_its_port_while_vcpus_access_it(void **state)
+{
+	(void)state;
+	storm(true, true);
 }
 
 int main(void)
@@ -196,6 +236,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vcpus_access_while_a_bar_moves),
 		cmocka_unit_test(test_a_device_goes_while_vcpus_access_it),
+		cmocka_unit_test(test_a_slot_is_switched_while_vcpus_access_it),
+		cmocka_unit_test(test_a_device_leaves_its_port_while_vcpus_access_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,9 @@
 
 #include "base/util.h"
 #include "fake_guest.h"
+#include "vfio/vfio_pci.h"
+#include "vmm/pci_port.h"
+#include "vmm/vm.h"
 
 static int setup(void **state)
 {
@@ -170,6 +173,50 @@ static void test_caps(void **state)
 	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKSTA, 2), 0);
 	own_write(dev, pdev, 0xa0 + PCI_EXP_LNKCTL, 2, 3);
 	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKCTL, 2), 0);
+}
+
+/* Behind a port: an endpoint on the link that the hardware has, and the port shows the same. */
+static void test_behind_a_port(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev, *port;
+
+	put_le16(dev->config + 0xa0 + PCI_EXP_LNKSTA, 0x0043);
+	pdev = fake_guest_add(g, NVME ",port=on");
+	port = &pdev->port->pdev;
+	fake_guest_place(g);
+	fake_vfio_forget();
+	assert_int_equal(own_read(dev, pdev, 0xa2, 2), 2);
+	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKCAP, 4), 0x43);
+	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKSTA, 2), 0x43);
+	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKCAP2, 4), 0xe);
+	assert_int_equal(pci_config_read(port, pdev->port->cap + PCI_EXP_LNKSTA, 2),
+			 0x43 | PCI_EXP_LNKSTA_DLLLA);
+	/* The guest's link control is the guest's. */
+	own_write(dev, pdev, 0xa0 + PCI_EXP_LNKCTL, 2, PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_LD);
+	assert_int_equal(own_read(dev, pdev, 0xa0 + PCI_EXP_LNKCTL, 2), PCI_EXP_LNKCTL_CCC);
+	assert_int_equal(pci_dev_bus(pdev), 1);
+}
+
+/* That is where it goes if nothing is said; what the host calls integrated becomes an endpoint. */
+static void test_behind_a_port_by_default(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	static const struct dev_class *const classes[] = { &vfio_pci_class, NULL };
+	static const struct dev_role roles[] = { { .name = NULL } };
+	const struct dev_table table = { classes, roles };
+	struct dev *made;
+
+	put_le16(dev->config + 0xa0 + PCI_EXP_FLAGS, 2 | PCI_EXP_TYPE_RC_END << 4);
+	put_le16(dev->config + 0xa0 + PCI_EXP_LNKSTA, 0);
+	put_le32(dev->config + 0xa0 + PCI_EXP_LNKCAP, 0);
+	assert_int_equal(dev_create(g->vm, &table, "vfio-pci,host=" NVME, false, &made, NULL), 0);
+	assert_non_null(to_pci(made)->port);
+	assert_int_equal(own_read(dev, to_pci(made), 0xa2, 2), 2);
+	/* A link that nobody knows is fast. */
+	assert_int_equal(own_read(dev, to_pci(made), 0xa0 + PCI_EXP_LNKSTA, 2), 0x104);
 }
 
 static void test_ecaps(void **state)
@@ -489,6 +536,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_command, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_behind_a_port, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_behind_a_port_by_default, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps_odd, setup, teardown),
