@@ -110,6 +110,18 @@ irq_calls_off() {
 	echo >/sys/kernel/tracing/kprobe_events
 }
 
+# vfio_rows: loads VFIO; $rows: the IOMMU back ends that a test runs its guests on, as iommu=ROW
+vfio_rows() {
+	rows=type1
+	if [ -e "$LAB_EXTRA/missing" ]; then
+		lab_load vfio
+		echo "skip - iommufd: $(cat "$LAB_EXTRA/missing")"
+	else
+		lab_load iommufd
+		rows+=' iommufd'
+	fi
+}
+
 # igb_up [VFS]: the igb card with that many VFs on vfio-pci, its PF up with 10.0.2.50; $pf
 igb_up() {
 	lab_load kvm vfio igb

@@ -3,11 +3,11 @@
  * Runs in a guest: draws a picture into a Linux frame buffer and reads it back, from the driver and
  * from the card's memory.
  *
- *	draw /dev/fb0 BAR-FILE
+ *	draw /dev/fb0 BAR-FILE [SEED]
  *
  * Prints "DRAWN WIDTHxHEIGHT", then "READ-BACK" and "CARD-MEMORY" for each that holds the picture.
- * Pixel (x, y) is red x + y, green x * 3, blue y * 5 (mod 256), so that a checker elsewhere can
- * compute it too.
+ * Pixel (x, y) is red x + y + SEED, green x * 3, blue y * 5 (mod 256), so that a checker
+ * elsewhere can compute it too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 struct picture {
-	uint32_t width, height;
+	uint32_t width, height, seed;
 	size_t stride, size; /* bytes */
 	uint32_t *pixels;    /* as in the frame buffer: 0x00RRGGBB */
 };
@@ -56,7 +56,8 @@ static int picture_make(int fb, struct picture *pic)
 		uint32_t *row = pic->pixels + y * pic->stride / 4;
 
 		for (x = 0; x < pic->width; x++)
-			row[x] = ((x + y) & 0xff) << 16 | ((x * 3) & 0xff) << 8 | ((y * 5) & 0xff);
+			row[x] = ((x + y + pic->seed) & 0xff) << 16 | ((x * 3) & 0xff) << 8 |
+				 ((y * 5) & 0xff);
 	}
 	return 0;
 }
@@ -135,13 +136,15 @@ static int picture_in_card(const char *bar, const struct picture *pic)
 
 int main(int argc, char **argv)
 {
-	struct picture pic = {0};
+	struct picture pic = { 0 };
 	int fb, status;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: draw FRAME-BUFFER BAR-FILE\n");
+	if (argc < 3 || argc > 4) {
+		fprintf(stderr, "usage: draw FRAME-BUFFER BAR-FILE [SEED]\n");
 		return 2;
 	}
+	if (argc == 4)
+		pic.seed = (uint32_t)strtoul(argv[3], NULL, 0);
 	fb = open(argv[1], O_RDWR | O_CLOEXEC);
 	if (fb < 0)
 		return fail(argv[1]);
