@@ -44,6 +44,10 @@ int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err)
 		vp->irq.msi_count = msi.count;
 	if (msix.flags & VFIO_IRQ_INFO_EVENTFD)
 		vp->irq.msix_count = msix.count;
+	if (vp->irq.vectors_max) {
+		vp->irq.msi_count = MIN(vp->irq.msi_count, vp->irq.vectors_max);
+		vp->irq.msix_count = MIN(vp->irq.msix_count, vp->irq.vectors_max);
+	}
 	vp->irq.msix_noresize = msix.flags & VFIO_IRQ_INFO_NORESIZE;
 	if (vp->irq.intx_count && vp->hw[PCI_INTERRUPT_PIN])
 		pci_intx_enable(&vp->pdev, false);

@@ -35,7 +35,8 @@ struct vfio_pci_msix {
 /* Interrupts: what VFIO was told. What the guest wants is pdev.irq_mode and its vectors. */
 struct vfio_pci_irq {
 	enum pci_irq_mode mode;
-	uint32_t intx_count, msi_count, msix_count; /* what the host function has */
+	uint32_t vectors_max; /* option vectors=, 0: all */
+	uint32_t intx_count, msi_count, msix_count; /* what the host function has, up to that */
 	bool msix_noresize;			    /* VFIO_IRQ_INFO_NORESIZE */
 	unsigned int live; /* MSI, MSI-X: [0, live) are set up in VFIO */
 	bool hold;	   /* stay off, whatever the guest wants */

@@ -236,10 +236,12 @@ int irqs_promise(struct irqs *irqs, unsigned int count, struct err *err)
 	pthread_mutex_unlock(&irqs->lock);
 	if (count <= all - taken)
 		return 0;
-	return err_set(err, -ENOSPC,
-		       "its %u interrupt vectors do not fit: KVM has %u routes for messages, %u of "
-		       "them are the other devices'; give the guest fewer devices",
-		       count, all, taken);
+	return err_set(
+		err, -ENOSPC,
+		"its %u interrupt vectors do not fit: KVM has %u routes for messages, %u of "
+		"them are the other devices'; give the guest fewer devices, or a function fewer "
+		"vectors (vfio-pci: vectors=N)",
+		count, all, taken);
 }
 
 void irqs_release(struct irqs *irqs, unsigned int count)

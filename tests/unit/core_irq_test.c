@@ -204,7 +204,7 @@ static void test_the_table_holds_what_was_promised(void **state)
 	assert_string_equal(err.msg,
 			    "its 57 interrupt vectors do not fit: KVM has 4056 routes for "
 			    "messages, 4000 of them are the other devices'; give the guest "
-			    "fewer devices");
+			    "fewer devices, or a function fewer vectors (vfio-pci: vectors=N)");
 	assert_int_equal(irqs_promise(&vm->irqs, 56, &err), 0);
 	assert_int_equal(irqs_promise(&vm->irqs, UINT32_MAX, &err), -ENOSPC);
 	for (i = 0; i < all; i++)

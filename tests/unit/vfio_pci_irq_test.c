@@ -369,8 +369,12 @@ static void test_more_vectors_than_routes(void **state)
 	assert_int_equal(fake_kvm_irqfds(), 3);
 	io_eventfd_signal(vf->fds[2]);
 	assert_int_equal(fake_kvm_messages(0x42), 1);
-	g->vm->irqs.gsi_max = GSI_MSI_FIRST + 200;
-	fake_guest_add(g, NVME);
+	/* With fewer they do. */
+	pdev = fake_guest_add(g, NVME ",vectors=20");
+	assert_int_equal(pdev->msix.count, 20);
+	assert_int_equal(pci_config_read(pdev, pdev->msix.cap + PCI_MSIX_FLAGS, 2), 19);
+	assert_true(pdev->msi.count_max <= 16);
+	assert_int_equal(g->vm->irqs.promised, 3u + 20 + pdev->msi.count_max);
 }
 
 static void test_a_thousand_rounds_leak_no_gsi(void **state)

@@ -41,6 +41,7 @@ sleep 2
 rmmod nvme_irq
 insmod /nvme_irq.ko
 dmesg | sed -n 's/^.*nvme_irq: /nvme_irq: /p'
+awk '/nvme_irq$/ && $2 >= 5 { n++ } END { print "PROC " n }' /proc/interrupts
 rmmod nvme_irq
 END
 irq_calls_on
@@ -59,6 +60,7 @@ note "64 vectors: $routing routing commits, $(delta irqfd) irqfd calls, $(delta 
 check "at most two routing commits" [ "$routing" -le 2 ]
 check "at most 2N+6 interrupt calls ($all)" [ "$all" -le 134 ]
 check_log "every vector's messages arrive, each once" '^nvme_irq: counted: 63 vectors, 5 messages each' /mnt/log
+check_log "the guest's kernel counts them on 64 vectors too" '^PROC 64$' /mnt/log
 for what in masked 'function masked' changed address storm 'off and on'; do
 	check_log "$what" "^nvme_irq: $what: " /mnt/log
 done
