@@ -423,7 +423,7 @@ static unsigned int cap_size(const struct vfio_pci *vp, unsigned int at)
 		return PCI_CAP_MSIX_SIZEOF;
 	case PCI_CAP_ID_EXP:
 		return (vp->hw[at + PCI_EXP_FLAGS] & PCI_EXP_FLAGS_VERS) > 1
-			       ? PCI_CAP_EXP_ENDPOINT_SIZEOF_V2
+			       ? PCI_EXP_SLTSTA2 + 2 /* registers it has not are reserved */
 			       : PCI_CAP_EXP_ENDPOINT_SIZEOF_V1;
 	case PCI_CAP_ID_VNDR:
 		return MAX(vp->hw[at + PCI_CAP_FLAGS], 4u);

@@ -269,6 +269,35 @@ static void test_huge(void **state)
 	expect_direct(dev, 2, 8 * GIB - 4096, pci_bar_addr(pdev, 2) + 8 * GIB - 4096);
 }
 
+/* Address of the mapping and of the guest agree in all bits that a huge page leaves to its offset,
+ * also behind the pages that MSI-X cuts out, and wherever the guest moves the BAR. */
+static void test_congruent(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev;
+	unsigned int i, turn;
+
+	dev->regions[0].size = 2 * GIB;
+	put_le32(dev->config + 0x84, 0x40002000);
+	put_le32(dev->config + 0x88, 0x40003000);
+	pdev = fake_guest_add(g, NVME);
+	assert_int_equal(pdev->bars[0].range.part_count, 2);
+	fake_guest_place(g);
+	for (turn = 0; turn < 2; turn++) {
+		uint64_t base = pdev->bars[0].range.base;
+
+		for (i = 0; i < 2; i++) {
+			const struct mem_part *part = &pdev->bars[0].range.parts[i];
+
+			assert_int_equal(((uintptr_t)part->hva - (base + part->offset)) % GIB, 0);
+			assert_ptr_equal(fake_kvm_slot(base + part->offset)->userspace_addr,
+					 part->hva);
+		}
+		pci_config_write(pdev, PCI_BASE_ADDRESS_0 + 4, 4, (uint32_t)(base >> 32) + 2);
+	}
+}
+
 /* Mappings that the kernel refuses: forwarded instead, and said. */
 static void test_unmappable(void **state)
 {
@@ -332,6 +361,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_odd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_huge, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_congruent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unmappable, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
 	};

@@ -247,6 +247,51 @@ static void test_clique(void **state)
 	assert_int_equal(pci_config_read(pdev, 0xd8, 4), 'P' << 8 | '2');
 }
 
+/* What lies before 0xc8 and how far it reaches decides where the clique goes. */
+static void test_clique_place(void **state)
+{
+	static const struct {
+		uint8_t at;
+		uint32_t head;
+		uint8_t want;
+	} cases[] = {
+		{ 0xc4, PCI_CAP_ID_PM, 0xd4 },
+		{ 0xc0, PCI_CAP_ID_PM, 0xc8 },
+		{ 0xc4, PCI_CAP_ID_VPD, 0xd4 },
+		{ 0xc4, PCI_CAP_ID_SSVID, 0xc8 }, /* not known: its header alone */
+		{ 0xb0, PCI_CAP_ID_VNDR | 0x18 << 16, 0xc8 },
+		{ 0xb0, PCI_CAP_ID_VNDR | 0x19 << 16, 0xd4 },
+		{ 0x90, PCI_CAP_ID_EXP | 2 << 16, 0xd4 },
+		{ 0x90, PCI_CAP_ID_EXP | 1 << 16, 0xc8 },
+		{ 0xb8, PCI_CAP_ID_MSI | PCI_MSI_FLAGS_64BIT << 16, 0xc8 },
+		{ 0xb8, PCI_CAP_ID_MSI | (PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT) << 16,
+		  0xd4 },
+		{ 0xcc, PCI_CAP_ID_VNDR | 4 << 16, 0xd4 },
+	};
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = gpu(0x1eb8, 0x030200a1);
+	size_t i;
+
+	put_le32(dev->config + 0x78, 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pci_dev *pdev;
+
+		memset(dev->config + 0x80, 0, 0x80);
+		dev->config[PCI_CAPABILITY_LIST] = cases[i].at;
+		put_le32(dev->config + cases[i].at, cases[i].head);
+		pdev = fake_guest_add(g, NVME ",nv-gpudirect-clique=15");
+		assert_int_equal(pci_config_read(pdev, cases[i].at + 1, 1), cases[i].want);
+		assert_int_equal(pci_config_read(pdev, cases[i].want, 4), 0x50080009);
+		dev_remove(&pdev->dev);
+		loop_do_posted(g->vm->loop);
+		memset(dev->config + PCI_COMMAND, 0, 2);
+	}
+	/* The only one there is. */
+	dev->config[PCI_STATUS] = 0;
+	assert_int_equal(
+		cap_find(fake_guest_add(g, NVME ",nv-gpudirect-clique=15"), PCI_CAP_ID_VNDR), 0xc8);
+}
+
 static void refused(struct fake_guest *g, const char *spec, int code, const char *text)
 {
 	struct err err = { 0 };
@@ -284,6 +329,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_which, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clique_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clique_refused, setup, teardown),
 	};
 
