@@ -196,8 +196,10 @@ void vfio_pci_reset_reboot(struct vfio_pci *vp)
 	int ret;
 
 	/* The first function of a card that was reset by its bus did it for this one too. */
-	if (dev->vm->resets && vp->reset_round == dev->vm->resets)
+	if (dev->vm->resets && vp->reset_round == dev->vm->resets) {
+		vfio_pci_power_on(vp);
 		return;
+	}
 	ret = vfio_pci_reset(vp, &err);
 	if (ret == -EOPNOTSUPP)
 		log_line(dev->vm->log, LOG_WARN,

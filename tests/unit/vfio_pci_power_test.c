@@ -105,6 +105,36 @@ static void test_sleep_reset(void **state)
 	assert_non_null(fake_kvm_slot(pci_bar_addr(pdev, 0)));
 }
 
+/* The second function of a card is woken by the first one's reset of their bus. */
+static void test_sleep_pair(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *devs[2] = { fake_vfio_e1000(E1000, E1000_GROUP),
+				      fake_vfio_e1000(RTL8139, E1000_GROUP) };
+	struct pci_dev *pdevs[2];
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		devs[i]->bus_reset = true;
+		devs[i]->flags = VFIO_DEVICE_FLAGS_PCI;
+		devs[i]->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
+		devs[i]->config[PCI_CAPABILITY_LIST] = 0x40;
+		put_le32(devs[i]->config + 0x40, 0x00020001);
+	}
+	pdevs[0] = fake_guest_add(g, E1000);
+	pdevs[1] = fake_guest_add(g, RTL8139);
+	fake_guest_place(g);
+	for (i = 0; i < 2; i++)
+		pci_config_write(pdevs[i], PMCSR, 2, 3);
+	g->vm->resets++;
+	dev_reset_all(g->vm);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(devs[i]->bus_resets, 1);
+		assert_int_equal(get_le16(devs[i]->config + PMCSR) & PCI_PM_CTRL_STATE_MASK, 0);
+		assert_non_null(fake_kvm_slot(pci_bar_addr(pdevs[i], 0)));
+	}
+}
+
 static void msix_live(struct fake_guest *g, struct pci_dev *pdev, const struct fake_vdev *dev)
 {
 	fake_guest_msix_entry(g, pdev, 2, false);
@@ -211,6 +241,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sleep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sleep_pair, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr_msi, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr_held, setup, teardown),
