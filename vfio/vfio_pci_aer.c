@@ -151,7 +151,8 @@ void vfio_pci_aer_log(struct vfio_pci *vp)
 			say_correctable(&t, &aer);
 		if (!t.len)
 			say(&t, "nothing recorded by the function itself: the error arose above it "
-				"(a port, or the PF of a VF), or the host has cleared it");
+				"(a port, or the PF of a VF), or the host has cleared it; the "
+				"kernel's log tells");
 	}
 	log_line(vp->pdev.dev.vm->log, LOG_ERROR, "%s: %s: AER: %s", vp->pdev.dev.id, vp->idev.name,
 		 t.buf);

@@ -90,8 +90,9 @@ static void reset_done(struct vfio_pci *vp, const struct err *err)
 	vfio_pci_irq_restart(vp);
 	if (!err->code) {
 		vfio_pci_bars_back(vp);
-		event_log(vp, LOG_WARN, "was reset after the error and is the guest's again; its "
-					"driver has to set it up anew");
+		event_log(vp, LOG_WARN,
+			  "was reset after the error and is the guest's again; its "
+			  "driver has to set it up anew");
 		return;
 	}
 	log_line(dev->vm->log, LOG_ERROR, "%s: not reset after the error, so it is unplugged: %s",

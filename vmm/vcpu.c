@@ -149,8 +149,8 @@ static void vcpu_crash(struct vcpu *vcpu, const char *what, uint64_t detail)
 /*
  * KVM_RUN answers EFAULT when the guest touches memory whose host mapping cannot be filled: a BAR
  * of a function that sleeps (D3hot), is being reset or is gone, for which vfio-pci has only SIGBUS.
- * KVM says where as KVM_EXIT_MEMORY_FAULT, if it says so (KVM_CAP_MEMORY_FAULT_INFO, Linux 6.8, and
- * not for every fault). The range withdraws its parts and the access is repeated as an exit.
+ * KVM may say where, as KVM_EXIT_MEMORY_FAULT (KVM_CAP_MEMORY_FAULT_INFO, Linux 6.8; 6.12 does not
+ * for this fault). The range withdraws its parts and the access is repeated as an exit.
  */
 static bool vcpu_fault(struct vcpu *vcpu)
 {

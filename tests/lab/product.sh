@@ -128,5 +128,5 @@ igb_up() {
 	pf=$(lab_pf igb)
 	"$VFCTL" create "$pf" "${1:-2}" --driver vfio-pci >/dev/null || die "vfctl create failed"
 	ip link set "$(lab_netdev "$pf")" up
-	ip addr add 10.0.2.50/24 dev "$(lab_netdev "$pf")"
+	ip addr replace 10.0.2.50/24 dev "$(lab_netdev "$pf")"
 }

@@ -178,10 +178,9 @@ static void test_a_fault_that_nobody_knows_ends_the_guest(void **state)
 	} else {
 		assert_int_equal(micro_result(vm, 0), 0xffffffff);
 	}
-	print_message("# KVM_RUN %s\n",
-		      ret		       ? "failed, and KVM did not say where"
-		      : d->pdev.bars_trapped ? "failed, and KVM said where"
-					     : "did not fail");
+	print_message("# KVM_RUN %s\n", ret		       ? "failed, and KVM did not say where"
+					: d->pdev.bars_trapped ? "failed, and KVM said where"
+							       : "did not fail");
 	vm_free(vm);
 }
 

@@ -135,7 +135,8 @@ static void test_refusals(void **state)
 	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
 	unsigned int at;
 
-	refused(g, VF0 ",on-error=panic", -EINVAL, "on-error=panic: it takes stop, reset or unplug");
+	refused(g, VF0 ",on-error=panic", -EINVAL,
+		"on-error=panic: it takes stop, reset or unplug");
 	refused(g, VF0 ",unplug-timeout=0", -ERANGE, "unplug-timeout");
 	assert_int_equal(vf->opens, 0);
 	/* Each of the two eventfds refused by the kernel: nothing is left behind. */
@@ -185,7 +186,8 @@ static void test_an_error_stops_the_guest(void **state)
 	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
 
 	fake_guest_add(g, VF0);
-	/* Completion timeout, non-fatal, the first; malformed TLP, fatal; a reserved bit, masked. */
+	/* Completion timeout, non-fatal, the first; malformed TLP, fatal; a reserved bit, masked.
+	 */
 	aer(vf, BIT(14) | BIT(18) | BIT(30), BIT(18), BIT(30), BIT(0) | BIT(12), 14);
 	io_eventfd_signal(vf->err);
 	run_until(g, vf, ended);
@@ -227,7 +229,8 @@ static void test_an_error_resets(void **state)
 	run_until(g, vf, was_reset);
 	assert_int_equal(vf->resets, 1);
 	assert_int_equal(fake_vfio_count(VFIO_DEVICE_RESET), 16);
-	assert_int_equal(get_le16(vf->config + PCI_COMMAND), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_int_equal(get_le16(vf->config + PCI_COMMAND),
+			 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	/* Off before, on after, with the guest's own vectors. */
 	assert_int_equal(vf->set_count, 2);
 	assert_int_equal(vf->sets[0].count, 0);
@@ -239,6 +242,59 @@ static void test_an_error_resets(void **state)
 	assert_true(vf->open);
 }
 
+/* While the host's recovery holds the function for ever: a second error, then the guest restarts,
+ * which resets the function itself. The first reset is not done once more. */
+static bool restarts(const struct runner *r)
+{
+	struct fake_vdev *vf = (struct fake_vdev *)(uintptr_t)r->dev;
+
+	if (r->ticks == 5) {
+		io_eventfd_signal(vf->err);
+	} else if (r->ticks == 100) {
+		assert_int_equal(vf->resets, 0);
+		assert_int_equal(vf->mode, -1);
+		vf->busy = 0;
+		dev_reset_all(r->g->vm);
+		assert_int_equal(vf->resets, 1);
+	}
+	return r->ticks > 500;
+}
+
+static void test_a_restart_ends_the_reset(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+
+	used(g, VF0 ",on-error=reset");
+	vf->busy = 1000000;
+	io_eventfd_signal(vf->err);
+	run_until(g, vf, restarts);
+	assert_int_equal(vf->resets, 1);
+	assert_false(fake_guest_logged(g, "was reset after the error"));
+	assert_true(vf->open);
+}
+
+/* The same, and the host asks for it back. */
+static bool asked(const struct runner *r)
+{
+	if (r->ticks == 50)
+		io_eventfd_signal(r->dev->req);
+	return !r->dev->open;
+}
+
+static void test_a_request_ends_the_reset(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+
+	used(g, VF0 ",on-error=reset,unplug-timeout=1");
+	vf->busy = 1000000;
+	io_eventfd_signal(vf->err);
+	run_until(g, vf, asked);
+	assert_int_equal(vf->resets, 0);
+	expect_log(g, "removed from the guest (the host asked");
+}
+
 static void test_no_reset_to_be_had(void **state)
 {
 	struct fake_guest *g = *state;
@@ -248,8 +304,9 @@ static void test_no_reset_to_be_had(void **state)
 	used(g, VF0 ",on-error=reset,unplug-timeout=1");
 	io_eventfd_signal(vf->err);
 	run_until(g, vf, closed);
-	expect_log(g, "not reset after the error, so it is unplugged: " VF0 ": it has no reset of its "
-		      "own, and its bus");
+	expect_log(g,
+		   "not reset after the error, so it is unplugged: " VF0 ": it has no reset of its "
+		   "own, and its bus");
 	expect_log(g, "removed from the guest (it cannot be reset");
 }
 
@@ -345,18 +402,22 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_connected, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_old_kernel_has_no_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_old_kernel_has_no_requests, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_request_unplugs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_error_stops_the_guest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_error_resets, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_restart_ends_the_reset, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_request_ends_the_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_reset_to_be_had, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_after_the_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_error_unplugs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asleep_and_kvm_says_where, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asleep_and_kvm_does_not_say_where, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_a_fault_elsewhere_is_not_ours, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_fault_elsewhere_is_not_ours, setup,
+						teardown),
 	};
 
 	return fake_guest_rows(tests, ARRAY_SIZE(tests));

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb,edu --timeout 400
 # The host takes functions away under a guest that uses them: by unbind, by removal, with all VFs of
-# their PF, with the PF's driver, with the card. Whoever asks is not kept waiting, and the
-# guest goes on. F24, F27, F28.
+# their PF, with the PF's driver, with the card; and it resets the PF. Whoever asks is not kept
+# waiting, and the guest goes on. F24, F27, F28.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
@@ -94,6 +94,8 @@ show /mnt/log1
 note "the PF's driver, with a VF in a guest"
 "$VFCTL" create "$pf" 2 --driver vfio-pci >/dev/null || die "vfctl create failed"
 in_use /mnt/log2 --device "vfio-pci,host=$pf/vf0,unplug-timeout=2"
+takes 10 "reset of the PF" 1 "/sys/bus/pci/devices/$pf/reset"
+check "the guest lives" lives /mnt/log2
 takes 20 "unbind of the PF's driver" "$pf" /sys/bus/pci/drivers/igb/unbind
 check "the guest lives" lives /mnt/log2
 ends_in_order
