@@ -40,16 +40,15 @@ static uint64_t now_ns(void)
 
 int irqs_init(struct irqs *irqs, struct vm *vm, struct err *err)
 {
-	int max;
+	int max = IRQ_ROUTES_MAX;
 
 	memset(irqs, 0, sizeof(*irqs));
 	irqs->vm = vm;
 	pthread_mutex_init(&irqs->lock, NULL);
-	max = vm->fd < 0 ? 0 : kvm_ioctl_val(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING);
-	if (vm->fd < 0)
-		max = IRQ_ROUTES_MAX;
-	else if (max <= (int)IRQ_PIN_ROUTES)
-		max = 1024;
+	if (vm->fd >= 0)
+		max = kvm_ioctl_val(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING);
+	if (max <= (int)IRQ_PIN_ROUTES)
+		max = 1024; /* of older ones */
 	/* The table holds max entries, and the pins have more entries than GSIs. */
 	irqs->gsi_max = (unsigned int)max - IRQ_PIN_ROUTES + GSI_MSI_FIRST;
 	return loop_timer_new(vm->loop, NULL, irqs_timer, irqs, &irqs->timer, err);
