@@ -230,11 +230,13 @@ static void group_leave(struct fake_file *group)
 
 int vfio_sys_fd_look(int fd, unsigned int *ret_major, unsigned int *ret_minor)
 {
-	const struct fake_file *file = &fake_vfio.files[fd - FAKE_FD_BASE];
+	const struct fake_file *file;
 	unsigned int i;
 
-	if (fd < FAKE_FD_BASE || fd >= FAKE_FD_BASE + FAKE_FDS_MAX || file->kind == FAKE_FREE)
+	if (fd < FAKE_FD_BASE || fd >= FAKE_FD_BASE + FAKE_FDS_MAX ||
+	    fake_vfio.files[fd - FAKE_FD_BASE].kind == FAKE_FREE)
 		return -EBADF;
+	file = fake_vfio_file(fd);
 	*ret_major = *ret_minor = 0;
 	for (i = 0; i < fake_vfio.dev_count && fake_vfio.devs[i] != file->dev; i++)
 		;
