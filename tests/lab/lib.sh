@@ -148,7 +148,10 @@ lab_load() {
 	local name
 	for name; do
 		case $name in
-		vfio) modprobe -a vfio-pci vfio_iommu_type1 ;;
+		vfio)
+			if [ "${VIADUCT_TEST_IOMMU:-}" = iommufd ]; then lab_load iommufd
+			else modprobe -a vfio-pci vfio_iommu_type1; fi
+			;;
 		kvm)
 			if grep -qw svm /proc/cpuinfo; then modprobe kvm_amd
 			elif grep -qw vmx /proc/cpuinfo; then modprobe kvm_intel

@@ -15,14 +15,29 @@ LAB_TOOLS=$LAB_ROOT/build/release/tests/lab
 
 guest_pid=''
 
+# VIADUCT_TEST_IOMMU=iommufd: the VFIO functions of all guests go by that back end. tests/run does so
+# for a second run of each test whose header says "# lab-iommufd".
+# by_iommu ARG...: the options of a guest, each function with its back end; one a line
+by_iommu() {
+	local arg
+	for arg; do
+		case $arg in
+		*iommu=*) ;;
+		vfio-pci,* | *,host=*) [ -z "${VIADUCT_TEST_IOMMU:-}" ] || arg+=",iommu=$VIADUCT_TEST_IOMMU" ;;
+		esac
+		printf '%s\n' "$arg"
+	done
+}
+
 # guest_start LOG INITRD [OPTION...]: a guest in the background, its console in LOG, the program's
 # own messages in LOG.err; $guest_pid
 guest_start() {
-	local log=$1 initrd=$2
+	local log=$1 initrd=$2 args
 	shift 2
 	: >"$log"
+	mapfile -t args < <(by_iommu "$@")
 	"$VIADUCT" run --kernel "$LAB_KERNEL" --initrd "$initrd" --append "$LAB_CMDLINE quiet" \
-		--memory 512M "$@" </dev/null >"$log" 2>"$log.err" &
+		--memory 512M "${args[@]}" </dev/null >"$log" 2>"$log.err" &
 	guest_pid=$!
 }
 

@@ -206,7 +206,7 @@ static void test_bad(void **state)
 	refused(g, options, -ERANGE, "-fd");
 	snprintf(options, sizeof(options), "host=" VF0 ",%s=x", ctl);
 	refused(g, options, -EINVAL, "-fd");
-	refused(g, iommufd ? "id=a" : "id=a", -EINVAL, "give host=, or fd=");
+	refused(g, "id=a", -EINVAL, "give host=, or fd=");
 	/* One of viaduct's own is nothing that was handed over, and stays open. */
 	own = given(g, iommufd ? "iommu" : "vfio/vfio");
 	vfio_sys_fd_own(own);
@@ -334,12 +334,14 @@ static void test_choice(void **state)
 
 static void test_token_text(void **state)
 {
-	static const char *const bad[] = { "",
-					   "x",
-					   "5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9f",
-					   TOKEN "0",
-					   "5d5f4a36+1e3c-4bb2-9e0a-0c1a62b8a9f1",
-					   "5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9fg" };
+	static const char *const bad[] = {
+		"",
+		"x",
+		"5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9f",
+		"5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9f10",
+		"5d5f4a36+1e3c-4bb2-9e0a-0c1a62b8a9f1",
+		"5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9fg",
+	};
 	static const uint8_t bytes[16] = { 0x5d, 0x5f, 0x4a, 0x36, 0x1e, 0x3c, 0x4b, 0xb2,
 					   0x9e, 0x0a, 0x0c, 0x1a, 0x62, 0xb8, 0xa9, 0xf1 };
 	struct iommu_token token;

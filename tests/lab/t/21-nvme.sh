@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards nvmepf --timeout 240
+# lab-iommufd
 # An NVMe PF, whose MSI-X table shares its BAR with the registers: the guest writes 64 MiB and reads
 # them back, and the card's backing file on the machine below agrees.
 set -euo pipefail

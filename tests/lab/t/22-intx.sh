@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards bridge --timeout 300
+# lab-iommufd
 # Cards without messages, behind a conventional bridge, three functions in one group: viability with
 # its reason, then an e1000 and an rtl8139 that ping by INTx, one after the other and together.
 set -euo pipefail

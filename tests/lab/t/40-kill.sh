@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 900
+# lab-iommufd
 # kill -9 in the middle of traffic, again and again: the VF is free at once, works in the next guest,
 # and no pinned memory, descriptor or process stays.
 set -euo pipefail
