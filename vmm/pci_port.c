@@ -394,7 +394,8 @@ static int port_realize(struct dev *dev, struct err *err)
 	port_header_init(pdev);
 	pm = pci_cap_add(pdev, PCI_CAP_ID_PM, PCI_PM_SIZEOF);
 	exp = pci_cap_add(pdev, PCI_CAP_ID_EXP, PCI_EXP_SIZEOF);
-	ret = pci_msi_init(pdev, 0, 1, true, true, err);
+	/* As plain as MSI can be, for each register is an exit of the boot. */
+	ret = pci_msi_init(pdev, 0, 1, false, false, err);
 	if (!ret)
 		ret = pci_dev_plug(pdev, err);
 	if (ret)

@@ -70,9 +70,14 @@ static void card_reset(struct dev *dev)
 
 static const struct pci_ops card_pci_ops = { 0 };
 static const struct dev_class card_class = {
-	.name = "card", .size = sizeof(struct card), .pci = &card_pci_ops,
-	.realize = card_realize, .destroy = card_destroy, .reset = card_reset,
-	.read = card_read, .write = card_write,
+	.name = "card",
+	.size = sizeof(struct card),
+	.pci = &card_pci_ops,
+	.realize = card_realize,
+	.destroy = card_destroy,
+	.reset = card_reset,
+	.read = card_read,
+	.write = card_write,
 };
 
 /* Two cards, each behind a port of its own, and what the front end heard. */
@@ -85,20 +90,32 @@ struct rig {
 	struct log sink;
 };
 
-static int card_new(struct vm *vm, const char *id, struct pci_dev *beside, unsigned int function,
-		    struct card **ret_card)
+static struct dev *card_make(struct vm *vm, const char *id, struct pci_dev *beside,
+			     unsigned int function)
 {
-	struct err err = { 0 };
-	struct dev *dev;
-	int ret;
+	struct dev *dev = NULL;
 
-	assert_int_equal(dev_new(vm, &card_class, id, &dev, &err), 0);
+	assert_int_equal(dev_new(vm, &card_class, id, &dev, NULL), 0);
 	to_pci(dev)->behind_port = true;
 	to_pci(dev)->beside = beside;
 	to_pci(dev)->function = (uint8_t)function;
-	ret = dev_add(dev, &err);
-	*ret_card = ret ? NULL : to_card(dev);
-	return ret;
+	return dev;
+}
+
+static struct card *card_new(struct vm *vm, const char *id, struct pci_dev *beside,
+			     unsigned int function)
+{
+	struct dev *dev = card_make(vm, id, beside, function);
+	struct err err = { 0 };
+
+	if (dev_add(dev, &err))
+		fail_msg("%s", err.msg);
+	return to_card(dev);
+}
+
+static void card_refused(struct vm *vm, struct pci_dev *beside, unsigned int function, int code)
+{
+	assert_int_equal(dev_add(card_make(vm, "refused", beside, function), NULL), code);
 }
 
 static void on_removed(void *opaque, const struct dev *dev, const char *why)
@@ -128,8 +145,8 @@ static void rig_open(struct rig *r)
 	r->vm->log = &r->sink;
 	r->vm->removed = on_removed;
 	r->vm->removed_opaque = r;
-	assert_int_equal(card_new(r->vm, "a", NULL, 0, &r->a), 0);
-	assert_int_equal(card_new(r->vm, "b", NULL, 0, &r->b), 0);
+	r->a = card_new(r->vm, "a", NULL, 0);
+	r->b = card_new(r->vm, "b", NULL, 0);
 	r->port = r->a->pdev.port;
 	if (pci_root_place(r->vm->pci, &err))
 		fail_msg("%s", err.msg);
@@ -185,7 +202,7 @@ static void driver_binds(struct rig *r)
 	unsigned int msi = r->port->pdev.msi.cap;
 
 	wr(r, bridge(r, msi + PCI_MSI_ADDRESS_LO), 4, 0xfee00000);
-	wr(r, bridge(r, msi + PCI_MSI_DATA_64), 2, 0x41);
+	wr(r, bridge(r, msi + PCI_MSI_DATA_32), 2, 0x41);
 	wr(r, bridge(r, msi + PCI_MSI_FLAGS), 2, PCI_MSI_FLAGS_ENABLE);
 	irqs_flush(&r->vm->irqs);
 	wr(r, pcie(r, PCI_EXP_SLTSTA), 2, 0xffff);
@@ -418,8 +435,8 @@ static void test_a_guest_that_never_answers(void **state)
 	assert_int_equal(loop_run(r.vm->loop, NULL), 0);
 	assert_int_equal(r.removed, 1);
 	assert_non_null(strstr(r.log, "did not let go of it in time (test)"));
-	assert_int_equal(driver_isr(&r), PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PDC |
-						 PCI_EXP_SLTSTA_DLLSC);
+	assert_int_equal(driver_isr(&r),
+			 PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
 	assert_gone(&r);
 	rig_free(r.vm);
 }
@@ -462,9 +479,9 @@ static void test_the_guest_restarts_meanwhile(void **state)
 	assert_gone(&r);
 	/* An empty slot as after power-on: off, no event, no interrupt. */
 	assert_int_equal(slot_status(&r), 0);
-	assert_int_equal(rd(&r, pcie(&r, PCI_EXP_SLTCTL), 2),
-			 PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF |
-				 PCI_EXP_SLTCTL_ATTN_IND_OFF);
+	assert_int_equal(rd(&r, pcie(&r, PCI_EXP_SLTCTL), 2), PCI_EXP_SLTCTL_PCC |
+								      PCI_EXP_SLTCTL_PWR_IND_OFF |
+								      PCI_EXP_SLTCTL_ATTN_IND_OFF);
 	loop_turn(&r);
 	assert_int_equal(slot_status(&r), 0);
 	rig_free(r.vm);
@@ -551,10 +568,10 @@ static void test_functions_of_one_slot_go_together(void **state)
 	(void)state;
 	vm->removed = on_removed;
 	vm->removed_opaque = &r;
-	assert_int_equal(card_new(vm, "f0", NULL, 0, &r.a), 0);
-	assert_int_equal(card_new(vm, "f1", &r.a->pdev, 1, &second), 0);
-	assert_int_equal(card_new(vm, "again", &r.a->pdev, 1, &third), -EBUSY);
-	assert_int_equal(card_new(vm, "f7", &r.a->pdev, 7, &third), 0);
+	r.a = card_new(vm, "f0", NULL, 0);
+	second = card_new(vm, "f1", &r.a->pdev, 1);
+	card_refused(vm, &r.a->pdev, 1, -EBUSY);
+	third = card_new(vm, "f7", &r.a->pdev, 7);
 	r.port = r.a->pdev.port;
 	assert_ptr_equal(third->pdev.port, r.port);
 	assert_int_equal(pci_root_place(vm->pci, &err), 0);
@@ -575,21 +592,21 @@ static void test_functions_of_one_slot_go_together(void **state)
 
 static void test_arrival_in_an_empty_port(void **state)
 {
-	struct card *c, *d;
+	struct card *c;
 	struct rig r;
 
 	(void)state;
 	rig_open(&r);
 	driver_binds(&r);
-	assert_int_equal(card_new(r.vm, "c", NULL, 0, &c), -ENOSPC); /* no port is empty */
+	card_refused(r.vm, NULL, 0, -ENOSPC); /* no port is empty */
 	dev_unplug(&r.a->pdev.dev, 0, "test");
 	loop_turn(&r);
 	driver_power(&r, false);
 	driver_isr(&r);
 	messages(&r);
-	assert_int_equal(card_new(r.vm, "c", NULL, 0, &c), 0);
+	c = card_new(r.vm, "c", NULL, 0);
 	assert_ptr_equal(c->pdev.port, r.port);
-	assert_int_equal(card_new(r.vm, "d", &c->pdev, 1, &d), 0);
+	card_new(r.vm, "d", &c->pdev, 1);
 	assert_false(slot_status(&r) & PCI_EXP_SLTSTA_PDS);
 	loop_turn(&r);
 	assert_int_equal(messages(&r), 1);
@@ -649,9 +666,9 @@ static void test_windows_are_aligned_for_what_is_in_them(void **state)
 	struct err err = { 0 };
 
 	(void)state;
-	assert_int_equal(card_new(vm, "first", NULL, 0, &first), 0);
-	assert_int_equal(card_new(vm, "small", &first->pdev, 1, &small), 0);
-	assert_int_equal(card_new(vm, "second", NULL, 0, &second), 0);
+	first = card_new(vm, "first", NULL, 0);
+	small = card_new(vm, "small", &first->pdev, 1);
+	second = card_new(vm, "second", NULL, 0);
 	assert_int_equal(pci_port_new(vm, "empty", &empty, &err), 0);
 	pci_bar_set(&small->pdev, 2, PCI_BAR_MEM64, true, MIB);
 	assert_int_equal(pci_root_place(vm->pci, &err), 0);
@@ -659,7 +676,8 @@ static void test_windows_are_aligned_for_what_is_in_them(void **state)
 	assert_int_equal(pci_bar_addr(&second->pdev, 2), pci_bar_addr(&first->pdev, 2) + 8 * MIB);
 	r.port = empty;
 	assert_int_equal(rd(&r, bridge(&r, PCI_MEMORY_LIMIT), 2) -
-				 rd(&r, bridge(&r, PCI_MEMORY_BASE), 2), 0x10);
+				 rd(&r, bridge(&r, PCI_MEMORY_BASE), 2),
+			 0x10);
 	assert_false(link_active(&r));
 	assert_int_equal(slot_status(&r), 0);
 	rig_free(vm);
@@ -672,7 +690,7 @@ static void test_windows_that_cannot_be_had(void **state)
 	struct card *c;
 
 	(void)state;
-	assert_int_equal(card_new(vm, "big", NULL, 0, &c), 0);
+	c = card_new(vm, "big", NULL, 0);
 	pci_bar_set(&c->pdev, 4, PCI_BAR_MEM64, false, GIB);
 	assert_int_equal(pci_root_place(vm->pci, &err), -ENOSPC);
 	assert_non_null(strstr(err.msg, "big-port"));
@@ -693,7 +711,7 @@ static void test_more_ports_than_io_windows(void **state)
 	(void)state;
 	for (i = 0; i < 20; i++) {
 		snprintf(id, sizeof(id), "c%u", i);
-		assert_int_equal(card_new(vm, id, NULL, 0, &c), 0);
+		c = card_new(vm, id, NULL, 0);
 	}
 	assert_int_equal(pci_root_place(vm->pci, &err), 0);
 	r.port = c->pdev.port;
