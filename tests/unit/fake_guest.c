@@ -97,8 +97,8 @@ int fake_guest_try(struct fake_guest *g, const char *name, struct err *err)
 	struct dev *dev;
 	char spec[192];
 
-	/* A list of options may take the name's place. On bus 0 unless a test asks: most are not about
-	 * where a function sits. */
+	/* A list of options may take the name's place. On bus 0 unless a test asks: most are not
+	 * about where a function sits. */
 	snprintf(spec, sizeof(spec), "vfio-pci,%s%s%s%s",
 		 name[strcspn(name, "=,")] == '=' ? "" : "host=", name,
 		 fake_vfio_by_iommufd() ? ",iommu=iommufd" : "",
@@ -129,6 +129,23 @@ int fake_guest_rows(const struct CMUnitTest *tests, size_t count)
 		failed += _cmocka_run_group_tests(rows[i], tests, count, NULL, NULL);
 	}
 	return failed;
+}
+
+void fake_guest_remove(struct fake_guest *g, struct pci_dev *pdev)
+{
+	dev_remove(&pdev->dev);
+	loop_do_posted(g->vm->loop);
+}
+
+void fake_guest_refuses(struct fake_guest *g, const char *name, int code, const char *text)
+{
+	struct err err = { 0 };
+
+	assert_int_equal(fake_guest_try(g, name, &err), code);
+	if (!strstr(err.msg, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
+	assert_int_equal(fake_vfio_fds(), 0);
+	assert_int_equal(fake_vfio_reservations(), 0);
 }
 
 void fake_guest_place(struct fake_guest *g)

@@ -45,6 +45,10 @@ void fake_guest_bind(struct fake_guest *g, const char *addr, const char *driver)
 int fake_guest_try(struct fake_guest *g, const char *name, struct err *err);
 /* The same, asserting that it works. */
 struct pci_dev *fake_guest_add(struct fake_guest *g, const char *name);
+/* Takes it out again. */
+void fake_guest_remove(struct fake_guest *g, struct pci_dev *pdev);
+/* Asserts that it is refused with @code and a message that holds @text, and nothing stands. */
+void fake_guest_refuses(struct fake_guest *g, const char *name, int code, const char *text);
 /* Gives BARs their places, as before the guest starts. */
 void fake_guest_place(struct fake_guest *g);
 bool fake_guest_logged(const struct fake_guest *g, const char *text);

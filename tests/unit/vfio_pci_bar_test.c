@@ -162,8 +162,7 @@ static void test_cuts(void **state)
 		pdev = fake_guest_add(g, NVME);
 		assert_int_equal(pdev->msix.cap, 0x80);
 		expect_parts(pdev, 0, cases[i].parts, cases[i].count);
-		dev_remove(&pdev->dev);
-		loop_do_posted(g->vm->loop);
+		fake_guest_remove(g, pdev);
 		memset(dev->config + PCI_COMMAND, 0, 2);
 	}
 }
@@ -313,8 +312,7 @@ static void test_unmappable(void **state)
 	fake_guest_place(g);
 	fake_guest_write(g, pci_bar_addr(pdev, 0) + 8, 4, 3);
 	assert_int_equal(fake_guest_read(g, pci_bar_addr(pdev, 0) + 8, 4), 3);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	dev->access_count = 0;
 	fake_vfio_fail(FAKE_RESERVE, 1, ENOMEM);
 	pdev = fake_guest_add(g, NVME);

@@ -289,8 +289,7 @@ static void test_ecaps_hidden(void **state)
 		assert_int_equal(hw_read(dev, pdev, 0x200 + hidden[i].size, 1), 0x61);
 		own_write(dev, pdev, 0x184, 4, 0xffffffff);
 		assert_int_equal(own_read(dev, pdev, 0x184, 4), 0);
-		dev_remove(&pdev->dev);
-		loop_do_posted(g->vm->loop);
+		fake_guest_remove(g, pdev);
 		assert_int_equal(g->len, 0);
 	}
 }
@@ -347,8 +346,7 @@ static void test_caps_broken(void **state)
 		assert_int_equal(pci_config_read(pdev, PCI_CAPABILITY_LIST, 1), 0x40);
 		assert_int_equal(pci_config_read(pdev, 0xa1, 1), cases[i].want);
 		assert_int_equal(pdev->msix.cap, 0x80);
-		dev_remove(&pdev->dev);
-		loop_do_posted(g->vm->loop);
+		fake_guest_remove(g, pdev);
 		memset(dev->config + PCI_COMMAND, 0, 2);
 	}
 }
@@ -389,18 +387,15 @@ static void test_ecaps_broken(void **state)
 	put_le32(dev->config + 0x120, 0x12020001); /* leads to itself */
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pci_config_read(pdev, 0x120, 4), 0x00020001);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	put_le32(dev->config + 0x120, 0x03020001); /* back into the first 256 bytes */
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pci_config_read(pdev, 0x120, 4), 0x00020001);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	put_le32(dev->config + 0x100, 0xffffffff);
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pci_config_read(pdev, 0x100, 4), 0);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	put_le32(dev->config + 0x100, 0);
 	fake_guest_add(g, NVME);
 }
@@ -418,20 +413,17 @@ static void test_caps_unfit(void **state)
 	assert_int_equal(pdev->msix.cap, 0);
 	assert_int_equal(pci_config_read(pdev, 0x51, 1), 0xa0);
 	assert_int_equal(pci_config_read(pdev, 0x82, 2), 0);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	put_le32(dev->config + 0x84, 0x2007); /* no such BAR */
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pdev->msix.cap, 0);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	dev->irqs[VFIO_PCI_MSI_IRQ_INDEX].count = 0;
 	dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 0;
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pci_config_read(pdev, 0x41, 1), 0xa0);
 	/* At the very end of the space there is no room for them. */
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	dev->irqs[VFIO_PCI_MSI_IRQ_INDEX].count = 32;
 	dev->irqs[VFIO_PCI_MSIX_IRQ_INDEX].count = 65;
 	dev->config[PCI_CAPABILITY_LIST] = 0xfc;
@@ -443,35 +435,25 @@ static void test_caps_unfit(void **state)
 	assert_int_equal(pci_config_read(pdev, 0x100, 4), 0x12000000);
 }
 
-static void refused(struct fake_guest *g, int code, const char *text)
-{
-	struct err err = { 0 };
-
-	assert_int_equal(fake_guest_try(g, NVME, &err), code);
-	if (!strstr(err.msg, text))
-		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
-	assert_int_equal(fake_vfio_fds(), 0);
-}
-
 static void test_refused(void **state)
 {
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
 
 	dev->dead = true;
-	refused(g, -ENODEV,
-		"0000:02:00.0: config space reads as all ones: the function does not "
-		"answer; reset or power-cycle it");
+	fake_guest_refuses(g, NVME, -ENODEV,
+			   "0000:02:00.0: config space reads as all ones: the function does not "
+			   "answer; reset or power-cycle it");
 	dev->dead = false;
 	fake_remove(g->host, "run/viaduct"); /* out of quarantine */
 	dev->config[PCI_HEADER_TYPE] = 0x81;
-	refused(g, -EINVAL, "0000:02:00.0: this is a bridge");
+	fake_guest_refuses(g, NVME, -EINVAL, "0000:02:00.0: this is a bridge");
 	dev->config[PCI_HEADER_TYPE] = 0;
 	dev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size = 128;
-	refused(g, -EPROTO, "128 bytes of config space");
+	fake_guest_refuses(g, NVME, -EPROTO, "128 bytes of config space");
 	dev->regions[VFIO_PCI_CONFIG_REGION_INDEX].size = 4096;
 	dev->flags = 0;
-	refused(g, -EPROTO, "this is no PCI device");
+	fake_guest_refuses(g, NVME, -EPROTO, "this is no PCI device");
 }
 
 /* A function that went away while the guest runs: all ones, and a limited number of lines. */
@@ -519,8 +501,7 @@ static void test_reset(void **state)
 	assert_int_equal(dev->mode, VFIO_PCI_INTX_IRQ_INDEX);
 	assert_int_equal(g->len, 0);
 	/* Without a reset of its own it says so. */
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	dev->flags = VFIO_DEVICE_FLAGS_PCI;
 	fake_guest_add(g, NVME);
 	dev_reset_all(g->vm);

@@ -206,8 +206,7 @@ static void test_flr_msi(void **state)
 	msix_live(g, pdev, dev);
 	pci_config_write(pdev, EXP + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
 	assert_int_equal(dev->mode, VFIO_PCI_MSIX_IRQ_INDEX);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	put_le32(dev->config + EXP + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_FLR);
 	pdev = fake_guest_add(g, NVME);
 	fake_guest_place(g);

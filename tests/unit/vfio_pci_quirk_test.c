@@ -178,8 +178,7 @@ static void test_which(void **state)
 			assert_int_equal(pdev->bars[0].range.part_count, 1);
 			assert_int_equal(pdev->bars[0].range.parts[0].size, cases[i].size);
 		}
-		dev_remove(&pdev->dev);
-		loop_do_posted(g->vm->loop);
+		fake_guest_remove(g, pdev);
 		memset(dev->config + PCI_COMMAND, 0, 2);
 	}
 }
@@ -231,8 +230,7 @@ static void test_clique(void **state)
 	pci_config_write(pdev, 0xcc, 4, 0);
 	assert_int_equal(pci_config_read(pdev, 0xce, 1), 5 << 3);
 	assert_int_equal(dev->access_count, 0);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	/* MSI-X is at 0xc8 on newer ones; the clique may be 0. */
 	dev->config[0x79] = 0xc8;
 	put_le32(dev->config + 0xc8, PCI_CAP_ID_MSIX);
@@ -282,8 +280,7 @@ static void test_clique_place(void **state)
 		pdev = fake_guest_add(g, NVME ",nv-gpudirect-clique=15");
 		assert_int_equal(pci_config_read(pdev, cases[i].at + 1, 1), cases[i].want);
 		assert_int_equal(pci_config_read(pdev, cases[i].want, 4), 0x50080009);
-		dev_remove(&pdev->dev);
-		loop_do_posted(g->vm->loop);
+		fake_guest_remove(g, pdev);
 		memset(dev->config + PCI_COMMAND, 0, 2);
 	}
 	/* The only one there is. */
@@ -292,32 +289,22 @@ static void test_clique_place(void **state)
 		cap_find(fake_guest_add(g, NVME ",nv-gpudirect-clique=15"), PCI_CAP_ID_VNDR), 0xc8);
 }
 
-static void refused(struct fake_guest *g, const char *spec, int code, const char *text)
-{
-	struct err err = { 0 };
-
-	assert_int_equal(fake_guest_try(g, spec, &err), code);
-	if (!strstr(err.msg, text))
-		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
-	assert_int_equal(fake_vfio_fds(), 0);
-}
-
 static void test_clique_refused(void **state)
 {
 	struct fake_guest *g = *state;
 	struct fake_vdev *dev = gpu(0x1eb8, 0x030200a1);
 
-	refused(g, NVME ",nv-gpudirect-clique=16", -EINVAL,
-		"nv-gpudirect-clique=16: it takes 0 to 15");
-	refused(g, NVME ",nv-gpudirect-clique=x", -EINVAL, "it takes 0 to 15");
+	fake_guest_refuses(g, NVME ",nv-gpudirect-clique=16", -EINVAL,
+			   "nv-gpudirect-clique=16: it takes 0 to 15");
+	fake_guest_refuses(g, NVME ",nv-gpudirect-clique=x", -EINVAL, "it takes 0 to 15");
 	/* Vendor capabilities that reach into both places. */
 	dev->config[0x79] = 0xc4;
 	put_le32(dev->config + 0xc4, 0x00140009);
-	refused(g, NVME ",nv-gpudirect-clique=1", -ENOSPC,
-		"0xc8 and 0xd4 of config space both hold");
+	fake_guest_refuses(g, NVME ",nv-gpudirect-clique=1", -ENOSPC,
+			   "0xc8 and 0xd4 of config space both hold");
 	put_le32(dev->config + PCI_CLASS_REVISION, 0x040300a1);
-	refused(g, NVME ",nv-gpudirect-clique=1", -EINVAL,
-		"is for NVIDIA's display functions; this is 10de:1eb8 of class 04");
+	fake_guest_refuses(g, NVME ",nv-gpudirect-clique=1", -EINVAL,
+			   "is for NVIDIA's display functions; this is 10de:1eb8 of class 04");
 }
 
 int main(void)

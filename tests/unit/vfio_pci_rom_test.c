@@ -131,8 +131,7 @@ static void test_broken(void **state)
 	assert_int_equal(fake_vfio_count(FAKE_PREAD), 1);
 	assert_true(fake_guest_logged(g, "0000:02:00.0: its ROM cannot be read; give a good copy "
 					 "with romfile=PATH, or none with rombar=off"));
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	fake_vfio_fail(0, 0, 0);
 	dev->dead = false;
 	pdev = fake_guest_add(g, NVME);
@@ -141,8 +140,7 @@ static void test_broken(void **state)
 	assert_int_equal(fake_guest_read(g, at, 8), UINT64_MAX);
 	assert_true(fake_guest_logged(g, "its ROM reads as all ones"));
 	dev->dead = false;
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	assert_int_equal(pwrite(dev->regions[VFIO_PCI_ROM_REGION_INDEX].memfd, "\0", 1, 1), 1);
 	pdev = fake_guest_add(g, NVME);
 	at = rom_on(g, pdev);
@@ -159,12 +157,10 @@ static void test_none(void **state)
 	pdev = fake_guest_add(g, NVME ",rombar=off");
 	pci_config_write(pdev, PCI_ROM_ADDRESS, 4, 0xffffffff);
 	assert_int_equal(pci_config_read(pdev, PCI_ROM_ADDRESS, 4), 0);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	pdev = fake_guest_add(g, NVME ",rombar=on");
 	assert_int_equal(pdev->bars[PCI_ROM].size, ROM_SIZE);
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	dev->regions[VFIO_PCI_ROM_REGION_INDEX].size = 32 * MIB;
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pdev->bars[PCI_ROM].kind, PCI_BAR_NONE);
@@ -208,16 +204,6 @@ static void test_file(void **state)
 	assert_int_equal(g->len, 0);
 }
 
-static void refused(struct fake_guest *g, const char *spec, int code, const char *text)
-{
-	struct err err = {0};
-
-	assert_int_equal(fake_guest_try(g, spec, &err), code);
-	if (!strstr(err.msg, text))
-		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
-	assert_int_equal(fake_vfio_fds(), 0);
-}
-
 static void test_file_bad(void **state)
 {
 	struct fake_guest *g = *state;
@@ -225,15 +211,17 @@ static void test_file_bad(void **state)
 	struct pci_dev *pdev;
 
 	nvme_with_rom();
-	refused(g, NVME ",romfile=/nowhere/rom", -ENOENT, "romfile=/nowhere/rom: No such file");
-	refused(g, NVME ",romfile=/dev/zero", -EINVAL, "romfile=/dev/zero: not a file");
-	refused(g, NVME ",romfile=/etc/hostname,rombar=off", -EINVAL, "do not go together");
-	refused(g, NVME ",rombar=maybe", -EINVAL, "rombar=maybe: it takes on or off");
+	fake_guest_refuses(g, NVME ",romfile=/nowhere/rom", -ENOENT,
+			   "romfile=/nowhere/rom: No such file");
+	fake_guest_refuses(g, NVME ",romfile=/dev/zero", -EINVAL, "romfile=/dev/zero: not a file");
+	fake_guest_refuses(g, NVME ",romfile=/etc/hostname,rombar=off", -EINVAL,
+			   "do not go together");
+	fake_guest_refuses(g, NVME ",rombar=maybe", -EINVAL, "rombar=maybe: it takes on or off");
 	rom_file(g, path, sizeof(path), 0);
 	snprintf(spec, sizeof(spec), NVME ",romfile=%s", path);
-	refused(g, spec, -EINVAL, "0 bytes; a ROM has 1 byte to 16 MiB");
+	fake_guest_refuses(g, spec, -EINVAL, "0 bytes; a ROM has 1 byte to 16 MiB");
 	assert_int_equal(truncate(path, 16 * MIB + 1), 0);
-	refused(g, spec, -EINVAL, "16777217 bytes");
+	fake_guest_refuses(g, spec, -EINVAL, "16777217 bytes");
 	assert_int_equal(truncate(path, 1), 0);
 	pdev = fake_guest_add(g, spec);
 	assert_true(fake_guest_logged(g, "does not begin with 55 aa"));
@@ -257,7 +245,7 @@ static void test_plan(void **state)
 		  "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
 		  "0x00000000fd000000 0x00000000fd01ffff 0x000000000004e200\n");
 	fake_guest_vm_new(g, 64 * MIB, true);
-	refused(g, NVME ",romfile=/nowhere/rom", -ENOENT, "romfile=/nowhere/rom");
+	fake_guest_refuses(g, NVME ",romfile=/nowhere/rom", -ENOENT, "romfile=/nowhere/rom");
 	pdev = fake_guest_add(g, NVME);
 	assert_int_equal(pdev->bars[PCI_ROM].size, 128 * KIB);
 	assert_int_equal(pdev->bars[0].kind, PCI_BAR_MEM64);

@@ -160,8 +160,7 @@ static void test_removed(void **state)
 	move(other, 1, 0);
 	move(other, 0, base + 0x800);
 	assert_null(fake_kvm_slot(base));
-	dev_remove(&other->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, other);
 	assert_non_null(fake_kvm_slot(base));
 }
 
@@ -182,8 +181,7 @@ static void test_not(void **state)
 	fake_guest_place(g);
 	assert_true(forwarded(g, dev, pci_bar_addr(pdev, 0)));
 	assert_true(forwarded(g, dev, pci_bar_addr(pdev, 1) + 0x3c));
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	/* MSI-X within the small BAR: the page is the VMM's. */
 	dev->regions[0].flags = RW | VFIO_REGION_INFO_FLAG_MMAP;
 	dev->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;

@@ -31,8 +31,7 @@ static int teardown(void **state)
 
 static void gone(struct fake_guest *g, struct pci_dev *pdev)
 {
-	dev_remove(&pdev->dev);
-	loop_do_posted(g->vm->loop);
+	fake_guest_remove(g, pdev);
 	g->len = 0;
 	g->text[0] = '\0';
 }
@@ -218,14 +217,9 @@ static void test_caps_overlap(void **state)
 
 static void refused(struct fake_guest *g, int code, const char *text)
 {
-	struct err err = { 0 };
 	struct pci_addr addr;
 
-	assert_int_equal(fake_guest_try(g, NVME, &err), code);
-	if (!strstr(err.msg, text))
-		fail_msg("\"%s\" is not in \"%s\"", text, err.msg);
-	assert_int_equal(fake_vfio_fds(), 0);
-	assert_int_equal(fake_vfio_reservations(), 0);
+	fake_guest_refuses(g, NVME, code, text);
 	/* One that did not answer would be refused unseen from now on. */
 	assert_int_equal(pci_addr_parse(NVME, &addr), 0);
 	quarantine_clear(&g->host->host, &addr, NULL);
