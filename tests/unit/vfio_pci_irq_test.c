@@ -642,6 +642,81 @@ static void test_quiesced(void **state)
 	assert_int_equal(dev->set_count, 0);
 }
 
+/* All that a driver does with its vectors, from plug to unplug. */
+static void lifetime(struct fake_guest *g)
+{
+	struct err err = { 0 };
+	struct pci_dev *pdev;
+	struct dev *dev;
+	unsigned int v;
+
+	/* Without the eventfds of its errors and requests it is not taken. */
+	if (fake_guest_try(g, NVME, &err)) {
+		assert_true(err.msg[0]);
+		loop_do_posted(g->vm->loop);
+		return;
+	}
+	for (dev = g->vm->devs; dev->next; dev = dev->next)
+		;
+	pdev = to_pci(dev);
+	fake_guest_place(g);
+	linux_enable(g, pdev, 5);
+	for (v = 0; v < 5; v++)
+		fake_guest_msix_entry(g, pdev, v, true);
+	for (v = 0; v < 5; v++)
+		fake_guest_msix_entry(g, pdev, v, false);
+	msix_masked_all(g, pdev, true);
+	msix_masked_all(g, pdev, false);
+	irqs_flush(&g->vm->irqs);
+	fake_guest_msix_enable(pdev, false);
+	pci_config_write(pdev, 0x54, 4, 0xfee00000);
+	pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE | 2 << 4);
+	irqs_flush(&g->vm->irqs);
+	dev_reset_all(g->vm);
+	linux_enable(g, pdev, 2);
+	dev_remove(&pdev->dev);
+	loop_do_posted(g->vm->loop);
+}
+
+/* Whichever call the kernel refuses, and however: what was taken is given back, and the next
+ * function has all it wants. */
+static void test_each_call_fails_in_turn(void **state)
+{
+	static const unsigned long requests[] = { VFIO_DEVICE_SET_IRQS, KVM_IRQFD,
+						  KVM_SET_GSI_ROUTING };
+	static const int errors[] = { EINVAL, ENOMEM, ENOSPC, EBUSY };
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	unsigned int r, e, k, calls;
+
+	for (r = 0; r < ARRAY_SIZE(requests); r++) {
+		bool vfio = requests[r] == VFIO_DEVICE_SET_IRQS;
+
+		fake_vfio_forget();
+		calls = fake_kvm_count(requests[r]);
+		lifetime(g);
+		calls = vfio ? dev->set_count : fake_kvm_count(requests[r]) - calls;
+		assert_true(calls > 2);
+		for (k = 1; k <= calls; k++) {
+			for (e = 0; e < ARRAY_SIZE(errors); e++) {
+				if (vfio)
+					fake_vfio_fail(requests[r], k, errors[e]);
+				else
+					fake_kvm_fail(requests[r], k, errors[e]);
+				lifetime(g);
+				fake_vfio_fail(0, 0, 0);
+				fake_kvm_fail(0, 0, 0);
+				assert_int_equal(g->vm->irqs.gsi_top, 0);
+				assert_int_equal(g->vm->irqs.promised, 0);
+				assert_int_equal(dev->open, false);
+			}
+		}
+	}
+	/* A refused KVM_IRQFD may have been one that takes away; of the fake's own irqfds such a
+	 * one stays, as it would in KVM until the descriptor is closed. */
+	fake_kvm_reset();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -666,6 +741,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_intx_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiesced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_call_fails_in_turn, setup, teardown),
 	};
 
 	return fake_guest_rows(tests, ARRAY_SIZE(tests));
