@@ -19,7 +19,7 @@
 #define VCPU_KICK SIGRTMIN
 #define VCPU_STACK (256 * KIB)
 #define VCPU_EXIT_MEMORY_FAULT 39 /* KVM_EXIT_MEMORY_FAULT */
-/* Two threads may meet the same fault, and a guest may map its BAR again in between. */
+/* One fault may take more than one go: what another vCPU or the loop does meanwhile counts too. */
 #define VCPU_FAULTS_MAX 16
 
 unsigned int vcpus_max(int kvm_fd)
@@ -160,8 +160,9 @@ static bool vcpu_fault(struct vcpu *vcpu)
 	} at; /* kvm_run.memory_fault; older headers lack it */
 
 	memcpy(&at, &run->mmio, sizeof(at));
-	return ++vcpu->faults <= VCPU_FAULTS_MAX &&
-	       bus_fault(&vcpu->vm->bus, run->exit_reason == VCPU_EXIT_MEMORY_FAULT, at.gpa);
+	/* Nobody's: then the device may have left the bus meanwhile, so it is tried again too. */
+	bus_fault(&vcpu->vm->bus, run->exit_reason == VCPU_EXIT_MEMORY_FAULT, at.gpa);
+	return ++vcpu->faults <= VCPU_FAULTS_MAX;
 }
 
 static void vcpu_io(struct vcpu *vcpu)

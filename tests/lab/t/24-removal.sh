@@ -67,6 +67,7 @@ ones_or_gone() { tail -n 10 "$1" | grep -qE 'SEEN.* (ffffffff|gone)'; }
 note "four VFs and a card in one guest"
 devices=(--device "vfio-pci,host=$edu,unplug-timeout=2" --device "vfio-pci,host=$pf/vf0")
 for i in 1 2 3; do devices+=(--device "vfio-pci,host=$pf/vf$i,unplug-timeout=2"); done
+devices[-1]+=,port=off
 in_use /mnt/log1 "${devices[@]}"
 check "every VF works" [ "$(grep -c 'WORKS . 2 packets transmitted, 2 packets received' /mnt/log1)" = 4 ]
 
@@ -87,8 +88,11 @@ check "and names the process" grep -q "viaduct.*$guest_pid\|$guest_pid.*viaduct"
 takes 25 "sriov_numvfs=0" 0 "/sys/bus/pci/devices/$pf/sriov_numvfs"
 check "no VF is left" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 0 ]
 check "the guest lives without any" lives /mnt/log1
+check "on the root bus, where no removal can be seen, it reads ones" \
+	eval 'tail -n 10 /mnt/log1 | grep -qE "SEEN.* ffffffff"'
 ends_in_order
 check "all five were unplugged" [ "$(grep -c 'removed from the guest' /mnt/log1.err)" = 5 ]
+grep -h 'removed from' /mnt/log1.err | sed 's/^/# /'
 show /mnt/log1
 
 note "the PF's driver, with a VF in a guest"
