@@ -180,9 +180,11 @@ static void test_each_fails(void **state)
 			slots += strstr(dev->id, "vfio-pci") != NULL;
 		assert_int_equal(slots, 2);
 		for (i = 0; i < slots; i++) {
-			for (dev = g->vm->devs; !strstr(dev->id, "vfio-pci"); dev = dev->next)
-				;
-			dev_remove(dev);
+			for (dev = g->vm->devs; dev && !strstr(dev->id, "vfio-pci");)
+				dev = dev->next;
+			assert_non_null(dev);
+			if (dev)
+				dev_remove(dev);
 		}
 		loop_do_posted(g->vm->loop);
 		if (fake_vfio_total() < at)
