@@ -335,6 +335,7 @@ static int probe_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev
 {
 	int ret = ops->probe(dev, err);
 
+	dev->by = ops;
 	return ret ? ret : memlock_check(vm, ops, dev, err);
 }
 
@@ -352,7 +353,7 @@ static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_de
 		if (ret)
 			return ret;
 	}
-	iommu->ops = ops;
+	dev->by = iommu->ops = ops;
 	iommu->no_bars = false;
 	return attach_mapped(iommu, dev, err);
 }
@@ -384,12 +385,9 @@ static int walk(struct vm *vm, struct iommu_dev *dev, try_fn *try, struct err *e
 	return ret;
 }
 
-static int choose(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, try_fn *try,
-		  struct err *err)
+static int choose(struct vm *vm, const struct iommu_ops *has, const struct iommu_ops *ops,
+		  struct iommu_dev *dev, try_fn *try, struct err *err)
 {
-	const struct iommu *iommu = vm->iommu;
-	const struct iommu_ops *has = iommu && iommu->devs ? iommu->ops : NULL;
-
 	if (has && ops && ops != has)
 		return err_set(err, -EINVAL,
 			       "%s: this guest's functions go by %s, and a guest has one back end; "
@@ -402,6 +400,7 @@ static int choose(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *
 
 int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err)
 {
+	const struct iommu *iommu = vm->iommu;
 	int ret;
 
 	dev->fd = -1;
@@ -409,14 +408,23 @@ int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *d
 	if (iommu_has(vm, &dev->addr))
 		ret = err_set(err, -EEXIST, "%s: this guest has this function already", dev->name);
 	else
-		ret = choose(vm, ops, dev, attach_by, err);
+		ret = choose(vm, iommu && iommu->devs ? iommu->ops : NULL, ops, dev, attach_by,
+			     err);
 	iommu_given_close(dev);
 	return ret;
 }
 
-int iommu_probe(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err)
+int iommu_probe(struct vm *vm, const struct iommu_ops *has, const struct iommu_ops *ops,
+		struct iommu_dev *dev, struct err *err)
 {
-	return choose(vm, ops, dev, probe_by, err);
+	const struct iommu *iommu = vm->iommu;
+
+	/* Another function of that group is in this guest: the node is open already. */
+	if (iommu_has_group(vm, dev->group)) {
+		dev->by = iommu->ops;
+		return 0;
+	}
+	return choose(vm, has, ops, dev, probe_by, err);
 }
 
 void iommu_detach(struct vm *vm, struct iommu_dev *dev)

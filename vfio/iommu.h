@@ -54,6 +54,7 @@ struct iommu_dev {
 	int given_group;		 /* the number of the one that was given */
 	const struct iommu_token *token; /* NULL: none */
 	char name[PCI_ADDR_STRLEN];	 /* "0000:01:10.0", for messages */
+	const struct iommu_ops *by;	 /* the back end that it was attached or probed by */
 	int fd;				 /* the VFIO device; -1 while not attached */
 	struct iommu_group *held;	 /* type1's own */
 	bool in_kvm, attached;		 /* iommufd's own */
@@ -121,8 +122,10 @@ int iommu_row(const char *name, const struct iommu_ops **ret_ops, struct err *er
  */
 int iommu_attach(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
 		 struct err *err);
-/* For a plan: the same answers as far as they can be had without taking anything. */
-int iommu_probe(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev, struct err *err);
+/* For a plan: the same answers as far as they can be had without taking anything. @has: the back
+ * end of the functions that are planned already, or NULL. */
+int iommu_probe(struct vm *vm, const struct iommu_ops *has, const struct iommu_ops *ops,
+		struct iommu_dev *dev, struct err *err);
 /* A function that is not attached is fine. Its DMA must have stopped. */
 void iommu_detach(struct vm *vm, struct iommu_dev *dev);
 

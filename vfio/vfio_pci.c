@@ -147,7 +147,8 @@ static void vfio_pci_describe(struct dev *dev, char *buf, size_t size)
 {
 	const struct vfio_pci *vp = from_dev(dev);
 
-	int n = snprintf(buf, size, "%s, group %d", vp->idev.name, vp->idev.group);
+	int n = snprintf(buf, size, "%s by %s, group %d", vp->idev.name, vp->idev.by->name,
+			 vp->idev.group);
 
 	/* A plan has the time to say it. */
 	if (dev->vm->config.plan && n > 0 && (size_t)n < size)

@@ -66,8 +66,7 @@ static int find_name(struct vfio_pci *vp, bool known, struct err *err)
 	if (!vp->host_name && known)
 		return 0;
 	if (!vp->host_name)
-		return err_set(err, -EINVAL,
-			       "give host=, or fd= with a node of /dev/vfio/devices");
+		return err_set(err, -EINVAL, "give host=, or fd= with a node of /dev/vfio/devices");
 	ret = func_resolve_free(&vp->host, vp->host_name, &taken, &vp->idev.addr, err);
 	if (ret || !known || pci_addr_eq(&given, &vp->idev.addr))
 		return ret;
@@ -135,12 +134,15 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err)
 {
+	const struct iommu_ops *has = NULL;
 	struct vm *vm = vp->pdev.dev.vm;
+	struct dev *dev;
 
-	/* Another function of that group is in this guest: the node is open already. */
-	if (iommu_has_group(vm, vp->idev.group))
-		return 0;
-	return iommu_probe(vm, vp->row, &vp->idev, err);
+	for (dev = vm->devs; dev && !has; dev = dev->next) {
+		if (dev->class == &vfio_pci_class && dev != &vp->pdev.dev)
+			has = to_vfio_pci(to_pci(dev))->idev.by;
+	}
+	return iommu_probe(vm, has, vp->row, &vp->idev, err);
 }
 
 /* One line of "resource": start, end, flags. Its size, 0 for none. */
@@ -173,7 +175,7 @@ static unsigned int plan_bar(struct vfio_pci *vp, unsigned int bar, const char *
 
 int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err)
 {
-	char text[4096], *line = text, *lines[PCI_BAR_COUNT] = {NULL};
+	char text[4096], *line = text, *lines[PCI_BAR_COUNT] = { NULL };
 	unsigned long long flags;
 	struct func_info info;
 	unsigned int i;

@@ -250,6 +250,40 @@ static void test_device_alone(void **state)
 	vfio_sys_close(h.ctl);
 }
 
+/* A plan looks and takes nothing; what it refuses a run would. */
+static void test_plan(void **state)
+{
+	struct fake_guest *g = *state;
+	char options[64];
+	struct handed h;
+
+	fake_guest_vm_free(g);
+	fake_guest_vm_new(g, 64 * MIB, true);
+	fake_text(g->host, "sys/bus/pci/devices/" VF0 "/resource", "");
+	fake_text(g->host, "sys/bus/pci/devices/" VF1 "/resource", "");
+	fake_vfio_igbvf(VF0, VF0_GROUP);
+	fake_vfio_igbvf(VF1, VF0_GROUP + 1);
+	h = hand_over(g, false);
+	/* What is given is not tried. */
+	fake_remove(g->host, fake_vfio_by_iommufd() ? "dev/iommu" : "dev/vfio/vfio");
+	fake_vfio_forget();
+	fake_guest_add(g, h.options);
+	assert_int_equal(fake_vfio_total(), 0);
+	assert_true(fake_vfio_inherited(h.ctl));
+	refused(g, VF1, -ENODEV,
+		fake_vfio_by_iommufd() ? "there is no /dev/iommu" : "/dev/vfio/vfio");
+	if (fake_vfio_by_iommufd()) {
+		fake_vfio_row("type1");
+		snprintf(options, sizeof(options), VF1 ",iommu=type1");
+		refused(g, options, -EINVAL, "this guest's functions go by iommufd");
+		fake_vfio_row("iommufd");
+		vfio_sys_close(h.dev);
+	} else {
+		vfio_sys_close(h.group);
+	}
+	vfio_sys_close(h.ctl);
+}
+
 /* Each call fails in turn: what was given is closed, and nothing else stands. */
 static void test_each_fails(void **state)
 {
@@ -419,6 +453,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shared, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_choice, setup, teardown),
 		cmocka_unit_test(test_token_text),

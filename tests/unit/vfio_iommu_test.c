@@ -68,7 +68,8 @@ static void test_attach(void **state)
 	assert_int_equal(dma[0].size, 64 * MIB);
 	assert_ptr_equal(dma[0].hva, g->vm->mem.banks[0].hva);
 	pdev->dev.class->describe(&pdev->dev, buf, sizeof(buf));
-	assert_string_equal(buf, "0000:01:10.0, group 20");
+	assert_string_equal(buf, fake_vfio_by_iommufd() ? "0000:01:10.0 by iommufd, group 20"
+							: "0000:01:10.0 by type1, group 20");
 	assert_string_equal(g->text, "");
 }
 

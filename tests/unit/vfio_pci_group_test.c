@@ -112,7 +112,7 @@ static void test_plan(void **state)
 {
 	struct fake_guest *g = *state;
 	struct pci_dev *pdev;
-	char text[128];
+	char want[64], text[128];
 
 	/* Any of its functions names the card, and no domain is the first. */
 	pdev = fake_guest_add(g, "09:00.2,all-functions=on");
@@ -120,11 +120,13 @@ static void test_plan(void **state)
 	assert_int_equal(fake_vfio_total(), 0);
 	/* It says whom the function shares its group with. */
 	pdev->dev.class->describe(&pdev->dev, text, sizeof(text));
-	assert_ptr_equal(strstr(text, CARD ".2, group 18 of 2 devices"), text);
+	snprintf(want, sizeof(want), CARD ".2 by %s, group 18 of 2 devices", fake_vfio_row_name());
+	assert_ptr_equal(strstr(text, want), text);
 	fake_vfio_igbvf(VF0, VF0_GROUP);
 	pdev = fake_guest_add(g, VF0);
 	pdev->dev.class->describe(&pdev->dev, text, sizeof(text));
-	assert_string_equal(text, VF0 ", group 20");
+	snprintf(want, sizeof(want), VF0 " by %s, group 20", fake_vfio_row_name());
+	assert_string_equal(text, want);
 }
 
 /* When one of them cannot be had, none is held. */
