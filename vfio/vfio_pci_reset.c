@@ -152,6 +152,15 @@ void vfio_pci_quarantine(struct vfio_pci *vp, struct err *err)
 		err_append(err, "; it is in quarantine until: vfctl clear %s", vp->idev.name);
 }
 
+static int check_answer(struct vfio_pci *vp, const char *whose, struct err *err)
+{
+	return wait_answer(vp) ? 0
+			       : err_set(err, -EIO,
+					 "answers nothing but ones after a reset %s; "
+					 "power-cycle the card",
+					 whose);
+}
+
 /* As vfio_pci_reset(), the message without the address. */
 static int reset_any(struct vfio_pci *vp, struct err *err)
 {
@@ -163,44 +172,47 @@ static int reset_any(struct vfio_pci *vp, struct err *err)
 		return err_set(err, ret, "the host is doing something else with it; try again");
 	if (own)
 		ret = reset_bus(vp, &local);
-	if (!ret && !wait_answer(vp))
-		return err_set(err, -EIO,
-			       "answers nothing but ones after a reset %s; power-cycle the "
-			       "card",
-			       own ? "of its bus" : "of its own");
 	if (!ret)
-		return 0;
+		return check_answer(vp, own ? "of its bus" : "of its own", err);
 	if (own == -EOPNOTSUPP)
 		return err_set(err, ret, "it has no reset of its own, and %s", local.msg);
 	return err_set(err, own, "its reset failed (%s), and %s", strerror(-own), local.msg);
 }
 
-int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
+/* What is worse than no reset is written down. */
+static int reset_end(struct vfio_pci *vp, int ret, struct err *local, struct err *err)
 {
-	struct err local = { 0 };
-	int ret;
-
-	vfio_pci_power_on(vp);
-	ret = reset_any(vp, &local);
 	if (!ret)
 		return 0;
 	if (ret != -EOPNOTSUPP && ret != -EAGAIN)
-		vfio_pci_quarantine(vp, &local);
-	return err_set(err, ret, "%s: %s", vp->idev.name, local.msg);
+		vfio_pci_quarantine(vp, local);
+	return err_set(err, ret, "%s: %s", vp->idev.name, local->msg);
+}
+
+int vfio_pci_reset(struct vfio_pci *vp, struct err *err)
+{
+	struct err local = { 0 };
+
+	vfio_pci_power_on(vp);
+	return reset_end(vp, reset_any(vp, &local), &local, err);
+}
+
+/* The first function of a card that was reset by its bus did it for this one too. */
+static int reset_by_other(struct vfio_pci *vp, struct err *err)
+{
+	struct err local = { 0 };
+
+	vfio_pci_power_on(vp);
+	return reset_end(vp, check_answer(vp, "of its bus", &local), &local, err);
 }
 
 void vfio_pci_reset_reboot(struct vfio_pci *vp)
 {
 	struct dev *dev = &vp->pdev.dev;
+	bool by_other = dev->vm->resets && vp->reset_round == dev->vm->resets;
 	struct err err = { 0 };
-	int ret;
+	int ret = by_other ? reset_by_other(vp, &err) : vfio_pci_reset(vp, &err);
 
-	/* The first function of a card that was reset by its bus did it for this one too. */
-	if (dev->vm->resets && vp->reset_round == dev->vm->resets) {
-		vfio_pci_power_on(vp);
-		return;
-	}
-	ret = vfio_pci_reset(vp, &err);
 	if (ret == -EOPNOTSUPP)
 		log_line(dev->vm->log, LOG_WARN,
 			 "%s: %s: not reset, the guest finds it as the last one left it", dev->id,

@@ -120,6 +120,27 @@ static void test_bus(void **state)
 	assert_int_equal(rtl->bus_resets, 4);
 }
 
+/* The second function of a card, which a reset of the bus did not bring back. */
+static void test_second_dies(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *e1000, *rtl;
+	struct pci_addr addr;
+
+	pair(&e1000, &rtl);
+	fake_guest_add(g, E1000);
+	fake_guest_add(g, RTL8139);
+	rtl->dies = true;
+	g->vm->resets++;
+	dev_reset_all(g->vm);
+	assert_int_equal(rtl->bus_resets, 1);
+	assert_true(fake_guest_logged(g, RTL8139
+				      ": answers nothing but ones after a reset of its bus"));
+	assert_false(fake_guest_logged(g, E1000));
+	assert_int_equal(pci_addr_parse(RTL8139, &addr), 0);
+	assert_true(quarantine_has(&g->host->host, &addr, NULL));
+}
+
 /* What is not this guest's is named and not reset. */
 static void test_foreign(void **state)
 {
@@ -218,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_function, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bus, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_at_once, setup, teardown),
