@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# lab: --cards bridge,e1000e-hda --timeout 240
+# lab: --cards bridge,e1000e-hda --timeout 300
 # Groups: explained, refused with the reason and nothing taken; a card of two functions handed over as
 # one device by each back end, of which the one without a reset of its own is reset with the bus at
 # the guest's reboot.
@@ -35,8 +35,6 @@ setpriv --reuid 65534 --clear-groups "$VFCTL" explain "$rtl" >/mnt/text || true
 check_log "another user hears that root sees more" "only root can read; run this with sudo" /mnt/text
 
 # --- refused, and nothing is left taken
-# shellcheck disable=SC2010 # links are what is looked at
-holders() { ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '/dev/vfio/' || true; }
 refused() { # WHAT PATTERN OPTION...
 	local what=$1 pattern=$2 status=0
 	shift 2
@@ -44,7 +42,7 @@ refused() { # WHAT PATTERN OPTION...
 	check "$what: refused with status 1 ($status)" [ "$status" = 1 ]
 	check_log "$what: the reason" "$pattern" /mnt/err
 	check "$what: in one line" [ "$(wc -l </mnt/err)" = 1 ]
-	check "$what: nothing stays open" [ "$(holders)" = "${held:-0}" ]
+	check "$what: nothing stays pinned" [ "$(pinned)" = 0 ]
 	sed 's/^/# /' /mnt/err
 }
 "$VFCTL" bind "$e1000" "$e1000e" vfio-pci >/dev/null
@@ -59,14 +57,13 @@ refused "a card of which one function is not bound" \
 check "none of its functions is held" function_free "$e1000e"
 "$VFCTL" bind "$hda" vfio-pci >/dev/null
 exec 9<>"/dev/vfio/$(lab_group "$e1000e")"
-held=$(holders) # this shell and those it starts
 refused "a group that another process has open" \
 	"$e1000e: group [0-9]+ is in use by another process \(pid $$ " \
 	--device "vfio-pci,host=$e1000e,iommu=type1"
 "$VIADUCT" plan --kernel "$LAB_KERNEL" --device "net,host=$e1000e,iommu=type1" >/mnt/plan
 check_log "a role passes over it" "net0: vfio-pci passed over: $e1000e: group [0-9]+ is in use" /mnt/plan
 exec 9>&-
-held=0
+check "which then is free" function_free "$e1000e"
 refused "a slot without a function" "$slot: this is a slot; name one of its functions" \
 	--device "vfio-pci,host=$slot"
 
@@ -81,6 +78,8 @@ check_log "list shows it" "^$e1000e .*\(in quarantine\)" /mnt/text
 "$VFCTL" clear "$e1000e" >/dev/null
 "$VIADUCT" plan --kernel "$LAB_KERNEL" --device "vfio-pci,host=${slot#0000:},all-functions" >/mnt/plan
 check_log "cleared, the plan has both" "vfio-pci0.1: vfio-pci \($hda, group [0-9]+ of 2 devices \(the functions of $slot lack ACS\)\)" /mnt/plan
+
+check "nothing of the card is held" function_free "$hda"
 
 # --- one card of two functions
 lab_guest_initrd /mnt/initrd +snd_hda_intel +snd_hda_codec_generic <<'END'
