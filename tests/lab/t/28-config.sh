@@ -26,29 +26,30 @@ for fn in $vf $disk; do poke config $fn; done
 poke move $vf 0 8
 poke move $disk 0 0
 poke sleep $disk 0 0
-poke bar $vf 0 3000
+poke bar $vf 0 0
 poke bar $vf 3 3000
 poke bar $disk 0 3000
 echo "METHODS $(cat $vf/reset_method) / $(cat $disk/reset_method)"
 echo 1 >$vf/reset && echo 1 >$disk/reset && echo RESET
 on $vf; on $disk
 wait_for 20 find_net igbvf
-net_up $(find_net igbvf) 10.0.2.77/24
-# The emulated card takes a while after a reset until frames reach the VF.
-wait_for 20 ping -c 1 -W 1 10.0.2.2
-ping -c 10 -i 0.2 -W 5 -q 10.0.2.2 | grep received | sed 's/^/AFTER /'
+net_up $(find_net igbvf) 10.0.2.77/24 && ping -c 10 -i 0.2 -W 5 -q 10.0.2.2 | grep received | sed 's/^/AFTER /'
 wait_for 20 test -b /dev/nvme0n1
 echo "READ $(dd if=/dev/nvme0n1 bs=1M count=1 iflag=direct 2>/dev/null | sha256sum)"
 irqs 'CPU|nvme|eth'
+# Last, for the emulated VF keeps its interrupt throttling over a reset, whatever is written there: a
+# driver after this gets its interrupts seconds late.
+off $vf
+poke bar $vf 0 20000
 END
 begun=$SECONDS
 guest_run 150 /mnt/log /mnt/initrd --device "vfio-pci,host=$vf" --device "vfio-pci,host=$disk" && status=0 || status=$?
 note "the guest took $((SECONDS - begun)) s"
 check "viaduct ends with status 0" [ "$status" = 0 ]
 check_log "the VF pings before" '^BEFORE 2 packets transmitted, 2 packets received' /mnt/log
-check "every way to touch them went well" [ "$(grep -c '^POKED [a-z]*: 0 wrong' /mnt/log)" = 8 ]
+check "every way to touch them went well" [ "$(grep -c '^POKED [a-z]*: 0 wrong' /mnt/log)" = 9 ]
 check_log "the guest resets both" '^RESET' /mnt/log
-check_log "the VF pings after" '^AFTER 10 packets transmitted, ([89]|10) packets received' /mnt/log
+check_log "the VF pings after" '^AFTER 10 packets transmitted, 10 packets received' /mnt/log
 check "the disk reads what its file holds" [ "$(sed -n 's/^READ \([0-9a-f]*\).*/\1/p' /mnt/log)" = "${holds%% *}" ]
 check "the VF is free again" function_free "$vf"
 check "the disk is free again" function_free "$disk"
