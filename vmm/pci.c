@@ -249,6 +249,7 @@ void pci_irq_update(struct pci_dev *pdev)
 	if (mode == pdev->irq_mode)
 		return;
 	pdev->irq_mode = mode;
+	pdev->vectors_silent = false;
 	if (pdev->dev.class->pci->irq_mode)
 		pdev->dev.class->pci->irq_mode(pdev, mode);
 	/* Only now nobody holds the descriptors of a mode that was left. */

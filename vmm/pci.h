@@ -125,6 +125,7 @@ struct pci_dev {
 	struct pci_msi msi;
 	struct pci_msix msix;
 	unsigned int vectors_promised; /* by irqs_promise() */
+	bool vectors_silent; /* it was said that some are */
 	uint8_t *saved; /* config as plugged and placed: what a reset goes back to */
 	struct log_limit limit;
 };

@@ -33,9 +33,14 @@ static void pci_vector_set(struct pci_dev *pdev, enum pci_irq_mode mode, unsigne
 	bool was_used = msi_vector_fd(vec) >= 0;
 	struct err err = { 0 };
 
-	if (msi_vector_set(vec, pdev->dev.vm, addr, data, masked, &err))
+	/* Once is enough until the mode changes; and Linux clears the message as it gives MSI up.
+	 */
+	if (msi_vector_set(vec, pdev->dev.vm, addr, data, masked, &err) && addr &&
+	    !pdev->vectors_silent) {
+		pdev->vectors_silent = true;
 		log_limited(pdev->dev.vm->log, &pdev->limit, LOG_ERROR,
 			    "%s: vector %u stays silent: %s", pdev->dev.id, v, err.msg);
+	}
 	/* While a mode is live, its device connects each further vector. A guest may switch MSI on
 	 * beside MSI-X, which then is the live one. */
 	if (!was_used && msi_vector_fd(vec) >= 0 && pdev->irq_mode == mode &&

@@ -312,6 +312,8 @@ static bool descriptors_for_two(struct fake_guest *g, struct fake_vdev *dev, str
 		if ((dev->fds[v] >= 0) != (v < 2))
 			return false;
 	return dev->mode == MSIX && dev->allocated == 2 && fake_kvm_irqfds() == 2 &&
+	       strstr(g->text, "stays silent") &&
+	       !strstr(strstr(g->text, "silent") + 1, "silent") &&
 	       fake_guest_logged(g, "vector 2 stays silent: no descriptor left; raise the limit "
 				    "(ulimit -n)");
 }
@@ -623,6 +625,26 @@ static void test_modes(void **state)
 	assert_int_equal(fake_kvm_irqfds(), 1);
 }
 
+/* A message to an address that is no interrupt's is said once; one that Linux cleared is not. */
+static void test_bad_addresses_are_said_once(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *pdev;
+	unsigned int i;
+
+	fake_vfio_nvme(NVME, NVME_GROUP);
+	pdev = fake_guest_add(g, NVME);
+	fake_guest_place(g);
+	pci_config_write(pdev, 0x54, 4, 0xfee00000);
+	pci_config_write(pdev, 0x52, 2, PCI_MSI_FLAGS_ENABLE);
+	pci_config_write(pdev, 0x54, 4, 0);
+	assert_int_equal(g->len, 0);
+	for (i = 1; i < 20; i++)
+		pci_config_write(pdev, 0x54, 4, i << 12);
+	assert_true(fake_guest_logged(g, "vector 0 stays silent: its address 0x1000 is no"));
+	assert_ptr_equal(strchr(g->text, '\n'), g->text + g->len - 1);
+}
+
 /* A guest that goes on while its function is being taken away brings nothing up again. */
 static void test_quiesced(void **state)
 {
@@ -740,6 +762,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_intx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_intx_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_addresses_are_said_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quiesced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_call_fails_in_turn, setup, teardown),
 	};

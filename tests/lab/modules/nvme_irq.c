@@ -442,18 +442,19 @@ static int unit_map(struct unit *u)
 
 static int vectors_up(struct unit *u)
 {
-	int v, ret = pci_alloc_irq_vectors(u->pdev, u->vectors, u->vectors, PCI_IRQ_MSIX);
+	int v, ret = 0;
 
-	for (v = 0; ret >= 0 && v < u->vectors; v++) {
+	for (v = 0; !ret && v < u->vectors; v++) {
 		/* What nvme does between two: the function makes the vector's queues. */
 		if (v && (admin(u, ADMIN_GET_FEATURES, 0, 7, 0) ||
 			  admin(u, ADMIN_GET_FEATURES, 0, 7, 0)))
-			return -EIO;
-		ret = request_irq(pci_irq_vector(u->pdev, v), unit_irq, 0, "nvme_irq",
-				  &u->count[v]);
+			ret = -EIO;
+		if (!ret)
+			ret = request_irq(pci_irq_vector(u->pdev, v), unit_irq, 0, "nvme_irq",
+					  &u->count[v]);
 	}
-	if (ret < 0) {
-		FAULT(u, "vector %d of %d: %d", v, u->vectors, ret);
+	if (ret) {
+		FAULT(u, "vector %d of %d: %d", v - 1, u->vectors, ret);
 		while (--v > 0)
 			free_irq(pci_irq_vector(u->pdev, v - 1), &u->count[v - 1]);
 	}
@@ -479,11 +480,19 @@ static int unit_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (ret)
 		return ret;
 	pci_set_master(pdev);
+	/* MSI-X before the admin queue: QEMU looks once whether the queue's vector can be used. */
+	ret = pci_alloc_irq_vectors(pdev, u->vectors, u->vectors, PCI_IRQ_MSIX);
+	if (ret < 0) {
+		FAULT(u, "%d vectors: %d", u->vectors, ret);
+		return ret;
+	}
 	ret = unit_enable(u);
 	if (!ret)
 		ret = vectors_up(u);
-	if (ret < 0)
+	if (ret) {
+		pci_free_irq_vectors(pdev);
 		return ret;
+	}
 	pr_info("nvme_irq: up: %d vectors\n", u->vectors);
 	if (check && unit_check(u))
 		u->bad = true;
