@@ -2,6 +2,7 @@
 /* Root ports: buses, windows, and removal and arrival with the registers driven as Linux's pciehp
  * drives them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -627,6 +628,68 @@ static void test_arrival_in_an_empty_port(void **state)
 	rig_free(r.vm);
 }
 
+static unsigned int open_fds(void)
+{
+	unsigned int fd, n = 0;
+
+	for (fd = 0; fd < 1024; fd++)
+		n += fcntl((int)fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The guest puts the card to use: BARs, MSI-X with one vector. */
+static void card_used(struct rig *r, struct card *c)
+{
+	uint64_t window = (rd(r, bridge(r, PCI_MEMORY_BASE), 2) << 16) + 0x80000;
+
+	wr(r, ecam(1, 0, PCI_BASE_ADDRESS_4), 4, window);
+	wr(r, ecam(1, 0, PCI_COMMAND), 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	wr(r, ecam(1, 0, c->pdev.msix.cap + PCI_MSIX_FLAGS), 2, PCI_MSIX_FLAGS_ENABLE);
+	wr(r, window, 8, 0xfee00000);
+	wr(r, window + PCI_MSIX_ENTRY_VECTOR_CTRL, 4, 0);
+	irqs_flush(&r->vm->irqs);
+	assert_true(pci_vector_fd(&c->pdev, 0) >= 0);
+}
+
+static void test_a_thousand_rounds_leak_nothing(void **state)
+{
+	unsigned int i, fds = 0, gsis = 0, irqfds = 0, promised = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r);
+	driver_binds(&r);
+	for (i = 0; i < 1000; i++) {
+		card_used(&r, r.a);
+		pci_intx_set(&r.a->pdev, true);
+		dev_unplug(&r.a->pdev.dev, i % 2 ? 0 : 60000, "test");
+		loop_turn(&r);
+		driver_power(&r, false);
+		loop_turn(&r);
+		driver_isr(&r);
+		assert_int_equal(r.removed, i + 1);
+		if (!i) {
+			fds = open_fds();
+			gsis = r.vm->irqs.gsi_top;
+			irqfds = fake_kvm_irqfds();
+			promised = r.vm->irqs.promised;
+		}
+		assert_int_equal(open_fds(), fds);
+		assert_int_equal(r.vm->irqs.gsi_top, gsis);
+		assert_int_equal(fake_kvm_irqfds(), irqfds);
+		assert_int_equal(r.vm->irqs.promised, promised);
+		r.log[0] = '\0';
+		r.a = card_new(r.vm, "a", NULL, 0);
+		assert_ptr_equal(r.a->pdev.port, r.port);
+		loop_turn(&r);
+		driver_power(&r, true);
+		loop_turn(&r);
+		assert_true(link_active(&r));
+	}
+	rig_free(r.vm);
+	assert_int_equal(fake_kvm_irqfds(), 0);
+}
+
 static void test_every_register_at_any_width(void **state)
 {
 	static const unsigned int sizes[] = { 1, 2, 4, 8 };
@@ -739,6 +802,7 @@ int main(void)
 		cmocka_unit_test(test_secondary_bus_reset),
 		cmocka_unit_test(test_functions_of_one_slot_go_together),
 		cmocka_unit_test(test_arrival_in_an_empty_port),
+		cmocka_unit_test(test_a_thousand_rounds_leak_nothing),
 		cmocka_unit_test(test_every_register_at_any_width),
 		cmocka_unit_test(test_windows_are_aligned_for_what_is_in_them),
 		cmocka_unit_test(test_windows_that_cannot_be_had),
