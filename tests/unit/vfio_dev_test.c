@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The kernel's description of a region: capabilities, areas, and nonsense. */
+/* The kernel's description of a device and its regions: capabilities, areas, and nonsense. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,12 +9,14 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "base/util.h"
 #include "vfio/vfio_dev.h"
 
 #define AREAS 6
-#define MMAP_CAPS (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |                      \
-		   VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS)
+#define MMAP_CAPS                                                                                  \
+	(VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP |   \
+	 VFIO_REGION_INFO_FLAG_CAPS)
 
 struct blob {
 	struct vfio_region_info info;
@@ -29,7 +31,9 @@ struct blob {
 static struct blob blob_new(uint64_t size, uint32_t count)
 {
 	struct blob b = {
-		.info = { .argsz = sizeof(b), .flags = MMAP_CAPS, .size = size,
+		.info = { .argsz = sizeof(b),
+			  .flags = MMAP_CAPS,
+			  .size = size,
 			  .cap_offset = offsetof(struct blob, other) },
 		.other = { VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, 1, offsetof(struct blob, sparse) },
 		.sparse = { .header = { VFIO_REGION_INFO_CAP_SPARSE_MMAP, 1, 0 },
@@ -136,12 +140,129 @@ static void test_nonsense(void **state)
 	refused(&b);
 }
 
+/* A device that answers as it likes. */
+struct liar {
+	struct vfio_dev vdev;
+	struct vfio_device_info info;
+	struct vfio_irq_info irq;
+	unsigned int calls;
+};
+
+static int liar_info(struct vfio_dev *vdev, struct vfio_device_info *ret_info)
+{
+	*ret_info = ((struct liar *)(void *)vdev)->info;
+	return 0;
+}
+
+static int liar_region_info(struct vfio_dev *vdev, uint32_t index,
+			    struct vfio_region_info **ret_info)
+{
+	(void)index;
+	(void)ret_info;
+	((struct liar *)(void *)vdev)->calls++;
+	return -EIO;
+}
+
+static int liar_irq_info(struct vfio_dev *vdev, uint32_t index, struct vfio_irq_info *ret_info)
+{
+	(void)index;
+	((struct liar *)(void *)vdev)->calls++;
+	*ret_info = ((struct liar *)(void *)vdev)->irq;
+	return 0;
+}
+
+static int liar_read(struct vfio_dev *vdev, const struct vfio_region *region, uint64_t offset,
+		     void *buf, size_t len)
+{
+	(void)region;
+	(void)offset;
+	((struct liar *)(void *)vdev)->calls++;
+	memset(buf, 0x5a, len);
+	return 0;
+}
+
+static int liar_write(struct vfio_dev *vdev, const struct vfio_region *region, uint64_t offset,
+		      const void *buf, size_t len)
+{
+	(void)region;
+	(void)offset;
+	(void)buf;
+	(void)len;
+	((struct liar *)(void *)vdev)->calls++;
+	return 0;
+}
+
+static const struct vfio_dev_ops liar_ops = {
+	.info = liar_info,
+	.region_info = liar_region_info,
+	.irq_info = liar_irq_info,
+	.read = liar_read,
+	.write = liar_write,
+};
+
+/* What a device has not is not asked for. */
+static void test_few(void **state)
+{
+	struct liar liar = { .info = { .flags = VFIO_DEVICE_FLAGS_PCI,
+				       .num_regions = VFIO_PCI_CONFIG_REGION_INDEX,
+				       .num_irqs = 1 } };
+	struct vfio_irq_info irq;
+	struct vfio_region r;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(vfio_dev_init(&liar.vdev, &liar_ops, -1, &err), -EPROTO);
+	assert_string_equal(err.msg, "VFIO gives 7 regions, no config space");
+	liar.info.num_regions++;
+	assert_int_equal(vfio_dev_init(&liar.vdev, &liar_ops, -1, &err), 0);
+	assert_int_equal(vfio_region_get(&liar.vdev, VFIO_PCI_VGA_REGION_INDEX, &r, &err), 0);
+	assert_int_equal(r.size, 0);
+	assert_int_equal(vfio_irq_get(&liar.vdev, VFIO_PCI_MSI_IRQ_INDEX, &irq, &err), 0);
+	assert_int_equal(irq.count, 0);
+	assert_int_equal(liar.calls, 0);
+	assert_int_equal(vfio_region_get(&liar.vdev, 0, &r, &err), -EIO);
+	assert_int_equal(liar.calls, 1);
+}
+
+/* An access that is not wholly within its region never leaves. */
+static void test_bounds(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		unsigned int size;
+		bool fits;
+	} cases[] = {
+		{ 0, 8, true },	   { 92, 8, true },	     { 93, 8, false },
+		{ 100, 1, false }, { UINT64_MAX, 1, false }, { UINT64_MAX - 3, 8, false },
+	};
+	const struct vfio_region region = { .size = 100 };
+	struct liar liar = { .vdev.ops = &liar_ops };
+	uint64_t value;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		int want = cases[i].fits ? 0 : -EINVAL;
+
+		liar.calls = 0;
+		assert_int_equal(vfio_region_read(&liar.vdev, &region, cases[i].offset,
+						  cases[i].size, &value),
+				 want);
+		assert_int_equal(
+			vfio_region_write(&liar.vdev, &region, cases[i].offset, cases[i].size, 0),
+			want);
+		assert_int_equal(liar.calls, cases[i].fits ? 2 : 0);
+		if (cases[i].fits)
+			assert_int_equal(value, 0x5a5a5a5a5a5a5a5aull & all_ones(cases[i].size));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plain),
-		cmocka_unit_test(test_sparse),
-		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_plain),	 cmocka_unit_test(test_sparse),
+		cmocka_unit_test(test_nonsense), cmocka_unit_test(test_few),
+		cmocka_unit_test(test_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
