@@ -19,6 +19,8 @@
 #include "vfio_pci_priv.h"
 #include "vmm/vm.h"
 
+#define PORT_BAR_MAX (128 * MIB)
+
 static struct vfio_pci *from_dev(struct dev *dev)
 {
 	return to_vfio_pci(to_pci(dev));
@@ -28,6 +30,25 @@ static void begin(struct vfio_pci *vp)
 {
 	vp->idev.fd = -1;
 	vp->pdev.behind_port = !vp->no_port;
+}
+
+/* Behind a port a BAR that is not prefetchable must lie below 4 GiB, where there are 512 MiB for all.
+ * Better on the root bus than no guest. */
+static void begin_place(struct vfio_pci *vp)
+{
+	unsigned int i;
+
+	for (i = 0; i < PCI_BARS && vp->pdev.behind_port; i++) {
+		const struct pci_bar *b = &vp->pdev.bars[i];
+
+		if (b->kind != PCI_BAR_MEM64 || b->prefetch || b->size <= PORT_BAR_MAX)
+			continue;
+		vp->pdev.behind_port = false;
+		log_line(vp->pdev.dev.vm->log, LOG_INFO,
+			 "%s: %s: BAR %u has %llu MiB and is not prefetchable, which no port has room "
+			 "for: on the root bus, without hot plug",
+			 vp->pdev.dev.id, vp->idev.name, i, (unsigned long long)(b->size / MIB));
+	}
 }
 
 static int vfio_pci_probe(struct dev *dev, struct err *err)
@@ -43,6 +64,8 @@ static int vfio_pci_probe(struct dev *dev, struct err *err)
 		ret = vfio_pci_find_nodes(vp, err);
 	if (!ret)
 		ret = vfio_pci_find_bars(vp, err);
+	if (!ret)
+		begin_place(vp);
 	return ret;
 }
 
@@ -72,6 +95,7 @@ static int vfio_pci_setup(struct vfio_pci *vp, struct err *err)
 	ret = vfio_pci_rom_init(vp, err);
 	if (ret)
 		return ret;
+	begin_place(vp);
 	vfio_pci_caps_init(vp);
 	ret = vfio_pci_clique_init(vp, err);
 	if (ret)

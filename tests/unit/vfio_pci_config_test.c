@@ -219,6 +219,22 @@ static void test_behind_a_port_by_default(void **state)
 	assert_int_equal(own_read(dev, to_pci(made), 0xa0 + PCI_EXP_LNKSTA, 2), 0x104);
 }
 
+/* No port has room below 4 GiB for a BAR like that. */
+static void test_a_large_bar_stays_on_the_root_bus(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev;
+
+	dev->regions[0].size = GIB;
+	pdev = fake_guest_add(g, NVME ",port=on");
+	fake_guest_place(g);
+	assert_null(pdev->port);
+	assert_true(fake_guest_logged(g, "BAR 0 has 1024 MiB and is not prefetchable"));
+	assert_true(pci_bar_addr(pdev, 0) >= 4 * GIB);
+	assert_int_equal(pci_config_read(pdev, 0xa2, 2), 2 | PCI_EXP_TYPE_RC_END << 4);
+}
+
 static void test_ecaps(void **state)
 {
 	struct fake_guest *g = *state;
@@ -519,6 +535,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_caps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_behind_a_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_behind_a_port_by_default, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_large_bar_stays_on_the_root_bus, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ecaps_hidden, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caps_odd, setup, teardown),
