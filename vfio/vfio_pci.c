@@ -190,8 +190,10 @@ static const struct pci_ops vfio_pci_ops = {
 
 /* Descriptors below 3 are the standard streams. */
 #define FD_OPTION(option, kind, text)                                                              \
-	{ .name = (option), .type = OPT_U32, .offset = offsetof(struct vfio_pci, fds[kind]),         \
-	  .min = 3, .max = INT32_MAX, .help = (text) }
+	{                                                                                          \
+		.name = (option), .type = OPT_U32, .offset = offsetof(struct vfio_pci, fds[kind]), \
+		.min = 3, .max = INT32_MAX, .help = (text)                                         \
+	}
 
 static const struct opt_field vfio_pci_options[] = {
 	{ .name = "host",
