@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A guest's driver for an e1000 that serves nothing: the card raises INTx and nobody takes the cause
- * away, so that the line is up again after each end of interrupt.
+ * A guest's driver for an e1000 that serves nothing: the card raises INTx and nobody takes the
+ *cause away, so that the line is up again after each end of interrupt.
  *
  *	intx_storm: 12345 interrupts in 3 s
  *

@@ -234,8 +234,7 @@ static void flags_change(struct unit *u, u16 clear, u16 set)
 	u16 flags;
 
 	pci_read_config_word(u->pdev, u->pdev->msix_cap + PCI_MSIX_FLAGS, &flags);
-	pci_write_config_word(u->pdev, u->pdev->msix_cap + PCI_MSIX_FLAGS,
-			      (flags & ~clear) | set);
+	pci_write_config_word(u->pdev, u->pdev->msix_cap + PCI_MSIX_FLAGS, (flags & ~clear) | set);
 }
 
 static int test_counted(struct unit *u)
@@ -361,8 +360,8 @@ static void test_storm(struct unit *u, unsigned int v)
 
 			if (got != want) {
 				lost += want - got;
-				FAULT(u, "storm: before unmask %d: vector %u came %d times, not %d", i, v,
-				      got, want);
+				FAULT(u, "storm: before unmask %d: vector %u came %d times, not %d",
+				      i, v, got, want);
 			}
 			want = got + 1;
 			messages++;
