@@ -32,8 +32,8 @@ static void begin(struct vfio_pci *vp)
 	vp->pdev.behind_port = !vp->no_port;
 }
 
-/* Behind a port a BAR that is not prefetchable must lie below 4 GiB, where there are 512 MiB for all.
- * Better on the root bus than no guest. */
+/* Behind a port a BAR that is not prefetchable must lie below 4 GiB, where there are 512 MiB for
+ * all. Better on the root bus than no guest. */
 static void begin_place(struct vfio_pci *vp)
 {
 	unsigned int i;
@@ -45,8 +45,8 @@ static void begin_place(struct vfio_pci *vp)
 			continue;
 		vp->pdev.behind_port = false;
 		log_line(vp->pdev.dev.vm->log, LOG_INFO,
-			 "%s: %s: BAR %u has %llu MiB and is not prefetchable, which no port has room "
-			 "for: on the root bus, without hot plug",
+			 "%s: %s: BAR %u has %llu MiB and is not prefetchable, for which no port "
+			 "has room: on the root bus, without hot plug",
 			 vp->pdev.dev.id, vp->idev.name, i, (unsigned long long)(b->size / MIB));
 	}
 }

@@ -201,13 +201,13 @@ static struct pci_link hw_link(const struct vfio_pci *vp, unsigned int at)
 static bool take_pcie(struct vfio_pci *vp, unsigned int at)
 {
 	struct pci_dev *pdev = &vp->pdev;
-	bool port = pdev->behind_port || (pdev->beside && pdev->beside->port);
+	bool port = pci_dev_wants_port(pdev);
 	uint16_t flags = get_le16(vp->hw + at + PCI_EXP_FLAGS);
 	unsigned int type = (flags & PCI_EXP_FLAGS_TYPE) >> 4, version = flags & PCI_EXP_FLAGS_VERS;
 	bool link = type == PCI_EXP_TYPE_ENDPOINT || type == PCI_EXP_TYPE_LEG_END;
 
 	note_flr(vp, at);
-	/* From version 2 on link registers are always there (7.5.3: zeros where they mean nothing). */
+	/* From version 2 on there are always link registers, zeros where they mean nothing. */
 	if (port && type == PCI_EXP_TYPE_RC_END && version > 1)
 		link = true;
 	if (link && at + PCI_EXP_SLTCAP <= PCI_CONFIG_SIZE) {

@@ -169,7 +169,7 @@ uint8_t pci_cap_pcie(struct pci_dev *pdev)
 {
 	/* PCIe 4.0, 7.5.3: version 2; on bus 0 a root complex integrated endpoint, which has no
 	 * link registers. */
-	bool port = pdev->behind_port || (pdev->beside && pdev->beside->port);
+	bool port = pci_dev_wants_port(pdev);
 	uint8_t cap = pci_cap_add(pdev, PCI_CAP_ID_EXP, port ? PCI_EXP_SIZEOF : PCI_EXP_LNKCAP);
 
 	if (cap)

@@ -248,6 +248,12 @@ int pci_root_place(struct pci_root *root, struct err *err);
 /* Where a BAR was placed, 0 when it was not. */
 uint64_t pci_bar_addr(const struct pci_dev *pdev, unsigned int bar);
 
+/* Before it is plugged: will it sit behind a port? */
+static inline bool pci_dev_wants_port(const struct pci_dev *pdev)
+{
+	return pdev->beside ? pdev->beside->port != NULL : pdev->behind_port;
+}
+
 static inline struct pci_dev *to_pci(struct dev *dev)
 {
 	return (struct pci_dev *)(void *)dev;

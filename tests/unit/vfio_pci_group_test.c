@@ -13,6 +13,8 @@
 
 #include "base/util.h"
 #include "fake_guest.h"
+#include "vfio/vfio_pci.h"
+#include "vmm/vm.h"
 
 #define CARD "0000:09:00"
 #define CARD_GROUP 18
@@ -106,6 +108,27 @@ static void test_all_functions(void **state)
 		assert_int_equal(fake_vfio_count(VFIO_GROUP_SET_CONTAINER), 1);
 	assert_int_equal(fake_vfio_fds(), fake_vfio_by_iommufd() ? 3 : 4);
 	refused(g, CARD ".2", -EEXIST, CARD ".2: this guest has it already, as vfio-pci0.1");
+}
+
+/* A card is one slot, so it has one port; what the host takes back of it is all of it. */
+static void test_all_functions_behind_a_port(void **state)
+{
+	struct fake_guest *g = *state;
+	struct pci_dev *second = fake_guest_add(g, CARD ",all-functions,port=on");
+	struct dev *dev;
+	unsigned int n = 0;
+
+	is_one_card(second);
+	assert_non_null(second->port);
+	fake_guest_place(g);
+	assert_int_equal(pci_dev_bus(second), 1);
+	assert_int_equal(g->vm->pci->last_bus, 1);
+	assert_int_equal(dev_unplug(&second->dev, 0, "test"), 0);
+	loop_do_posted(g->vm->loop);
+	for (dev = g->vm->devs; dev; dev = dev->next)
+		n += dev->class == &vfio_pci_class;
+	assert_int_equal(n, 0);
+	assert_int_equal(fake_vfio_fds(), 0);
 }
 
 static void test_plan(void **state)
@@ -272,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_functions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_functions_behind_a_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plan, setup_plan, teardown),
 		cmocka_unit_test_setup_teardown(test_one_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_fails, setup, teardown),
