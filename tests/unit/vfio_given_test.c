@@ -91,6 +91,7 @@ static void works(struct fake_guest *g, bool device)
 {
 	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
 	struct handed h = hand_over(g, device);
+	struct iommu_dev other = { .group = VF0_GROUP };
 	struct pci_dev *pdev;
 	struct fake_dma dma;
 
@@ -103,6 +104,9 @@ static void works(struct fake_guest *g, bool device)
 	assert_int_equal(fake_vfio_dma(&dma, 1), 1);
 	assert_int_equal(dma.size, 64 * MIB);
 	assert_int_equal(fake_kvm_vfio_files(), 1);
+	/* For another function of the group nothing has to be opened. */
+	assert_int_equal(iommu_probe(g->vm, NULL, NULL, &other, NULL), 0);
+	assert_string_equal(other.by->name, fake_vfio_row_name());
 	dev_remove(&pdev->dev);
 	loop_do_posted(g->vm->loop);
 	assert_int_equal(fake_vfio_fds(), 0);
@@ -227,6 +231,15 @@ static void test_bad(void **state)
 		iommufd ? "is 0000:01:10.0, and host=0000:01:10.2 is 0000:01:10.2"
 			: "it is group 20, and 0000:01:10.2 is in group 21");
 	assert_int_equal(fake_vfio_fds(), 1);
+	if (iommufd) {
+		fake_remove(g->host, "sys/dev/char/243:1");
+		fake_link(g->host, "../../devices/platform/dma/vfio-dev/vfio1",
+			  "sys/dev/char/243:1");
+		h.dev = given(g, "vfio/devices/vfio1");
+		snprintf(options, sizeof(options), "fd=%d", h.dev);
+		refused(g, options, -EINVAL, "it is no PCI function's");
+		vfio_sys_close(h.dev);
+	}
 	vfio_sys_close(h.ctl);
 }
 
