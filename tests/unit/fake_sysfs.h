@@ -105,6 +105,13 @@ char *fake_snapshot(const struct fake *f);
  * 0000:06:01.0 (eth1) and 8139cp 0000:06:02.0 (eth2) in group 15; vfio-pci and pci-stub loaded. */
 struct fake *fake_new_lab(void);
 
+/* For the table of a test program: a test whose *state is such a host. */
+#define fake_lab_test(f) cmocka_unit_test_setup_teardown(f, fake_lab_setup, fake_teardown)
+int fake_lab_setup(void **state);
+int fake_teardown(void **state);
+/* The address that @text spells. */
+struct pci_addr fake_at(const char *text);
+
 /* @count functions with no more than uevent and links, in domain 0001: a PF, its 255 VFs, and so
  * on. Each 16th has an interface. */
 void fake_many(struct fake *f, unsigned int count);

@@ -146,3 +146,24 @@ char *fake_snapshot(const struct fake *f)
 	free(l.line);
 	return out;
 }
+
+int fake_lab_setup(void **state)
+{
+	*state = fake_new_lab();
+	return 0;
+}
+
+int fake_teardown(void **state)
+{
+	fake_free(*state);
+	return 0;
+}
+
+struct pci_addr fake_at(const char *text)
+{
+	struct pci_addr addr;
+
+	if (pci_addr_parse(text, &addr))
+		fk_die("no address", text);
+	return addr;
+}

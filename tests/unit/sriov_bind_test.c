@@ -25,30 +25,10 @@
 #define VF0 "0000:01:10.0"
 #define SYS "sys/devices/pci0000:00/"
 
-static struct pci_addr at(const char *text)
-{
-	struct pci_addr addr;
-
-	assert_int_equal(pci_addr_parse(text, &addr), 0);
-	return addr;
-}
-
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static int bind_one(struct fake *f, const char *addr, const char *driver, bool force,
 		    struct err *err)
 {
-	struct pci_addr a = at(addr);
+	struct pci_addr a = fake_at(addr);
 
 	return func_bind(&f->host, &a, 1, driver, force, NULL, err);
 }
@@ -56,7 +36,7 @@ static int bind_one(struct fake *f, const char *addr, const char *driver, bool f
 static void expect_driver(struct fake *f, const char *addr, const char *driver,
 			  const char *override)
 {
-	struct pci_addr a = at(addr);
+	struct pci_addr a = fake_at(addr);
 	struct func_info info;
 
 	assert_int_equal(func_read(&f->host, &a, &info, NULL), 0);
@@ -66,7 +46,7 @@ static void expect_driver(struct fake *f, const char *addr, const char *driver,
 
 static void test_round_trip(void **state)
 {
-	struct pci_addr a = at(IGB);
+	struct pci_addr a = fake_at(IGB);
 	struct fake *f = *state;
 	char *before = fake_snapshot(f), *after;
 	struct bind_report report;
@@ -213,7 +193,7 @@ static void strip_netdevs(struct fake *f)
 static unsigned long rollback(const char *const *names, size_t count, const char *driver,
 			      const char *first, bool autoprobe_off)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 	unsigned long k;
 	int ret = -1;
 
@@ -228,7 +208,7 @@ static unsigned long rollback(const char *const *names, size_t count, const char
 		if (autoprobe_off)
 			fake_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
 		for (i = 0; i < count; i++) {
-			addrs[i] = at(names[i]);
+			addrs[i] = fake_at(names[i]);
 			if (first)
 				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, true,
 							   NULL, NULL), 0);
@@ -265,7 +245,7 @@ static void test_rollback(void **state)
 
 static void test_all_or_nothing(void **state)
 {
-	struct pci_addr addrs[] = { at("0000:06:01.0"), at("0000:06:02.0"), at(IGB) };
+	struct pci_addr addrs[] = { fake_at("0000:06:01.0"), fake_at("0000:06:02.0"), fake_at(IGB) };
 	struct err err = { .code = 0 };
 	char *before, *after;
 	struct fake *f = *state;
@@ -293,7 +273,7 @@ static void test_all_or_nothing(void **state)
 
 static void test_pf_with_vfs(void **state)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -311,7 +291,7 @@ static bool stop_now(void *opaque)
 
 static void test_interrupted(void **state)
 {
-	struct pci_addr addrs[] = { at("0000:06:01.0"), at("0000:06:02.0") };
+	struct pci_addr addrs[] = { fake_at("0000:06:01.0"), fake_at("0000:06:02.0") };
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -322,7 +302,7 @@ static void test_interrupted(void **state)
 
 static void test_lock(void **state)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 	char path[HOST_PATH_MAX];
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
@@ -354,17 +334,17 @@ static void test_lock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_driver_names, setup, teardown),
+		fake_lab_test(test_round_trip),
+		fake_lab_test(test_driver_names),
 		cmocka_unit_test(test_refused_by_driver),
-		cmocka_unit_test_setup_teardown(test_no_iommu, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_link_does_not_appear, setup, teardown),
+		fake_lab_test(test_no_iommu),
+		fake_lab_test(test_bridge),
+		fake_lab_test(test_link_does_not_appear),
 		cmocka_unit_test(test_rollback),
-		cmocka_unit_test_setup_teardown(test_all_or_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_pf_with_vfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+		fake_lab_test(test_all_or_nothing),
+		fake_lab_test(test_pf_with_vfs),
+		fake_lab_test(test_interrupted),
+		fake_lab_test(test_lock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

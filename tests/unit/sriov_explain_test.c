@@ -32,12 +32,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static void config_put(struct fake *f, const char *addr, const uint8_t *config, size_t len)
 {
 	char path[400];
@@ -334,13 +328,13 @@ static void test_broken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_bridge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_port, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_functions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_functions_behind_bridge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_not_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bridge, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_port, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_functions, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_functions_behind_bridge, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_unknown, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_not_root, setup, fake_teardown),
+		cmocka_unit_test_setup_teardown(test_broken, setup, fake_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

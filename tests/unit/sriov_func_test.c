@@ -17,29 +17,9 @@
 #include "sriov/func.h"
 #include "sriov/vf.h"
 
-static struct pci_addr at(const char *text)
-{
-	struct pci_addr addr;
-
-	assert_int_equal(pci_addr_parse(text, &addr), 0);
-	return addr;
-}
-
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static void make_vfs(struct fake *f, const char *driver)
 {
-	struct pci_addr pf = at("0000:01:00.0");
+	struct pci_addr pf = fake_at("0000:01:00.0");
 
 	assert_int_equal(vf_create(&f->host, &pf, 7, driver, false, NULL, NULL), 0);
 }
@@ -152,7 +132,7 @@ static void test_hostile_names(void **state)
 
 static void test_any(void **state)
 {
-	struct pci_addr vf5 = at("0000:01:11.2"), vf6 = at("0000:01:11.4");
+	struct pci_addr vf5 = fake_at("0000:01:11.2"), vf6 = fake_at("0000:01:11.4");
 	struct fake *f = *state;
 	char node[32];
 	int i;
@@ -186,7 +166,7 @@ static void test_any(void **state)
 
 static void test_read(void **state)
 {
-	struct pci_addr addr = at("0000:01:00.0"), vf = at("0000:01:10.4");
+	struct pci_addr addr = fake_at("0000:01:00.0"), vf = fake_at("0000:01:10.4");
 	struct func_info info;
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
@@ -218,14 +198,14 @@ static void test_read(void **state)
 	assert_int_equal(func_read(&f->host, &vf, &info, &err), 0);
 	assert_int_equal(info.vf_index, 2);
 
-	addr = at("0000:09:00.0");
+	addr = fake_at("0000:09:00.0");
 	assert_int_equal(func_read(&f->host, &addr, &info, &err), -ENODEV);
 	assert_string_equal(err.msg, "0000:09:00.0: no such function");
 }
 
 static void test_read_hostile_attributes(void **state)
 {
-	struct pci_addr addr = at("0000:01:00.0");
+	struct pci_addr addr = fake_at("0000:01:00.0");
 	struct func_info info;
 	struct fake *f = *state;
 	char big[5000];
@@ -249,8 +229,8 @@ static void test_read_hostile_attributes(void **state)
 
 static void test_group(void **state)
 {
-	struct pci_addr nic = at("0000:06:01.0"), other = at("0000:06:02.0");
-	struct pci_addr bridge = at("0000:05:00.0");
+	struct pci_addr nic = fake_at("0000:06:01.0"), other = fake_at("0000:06:02.0");
+	struct pci_addr bridge = fake_at("0000:05:00.0");
 	struct group_member *members;
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
@@ -300,7 +280,7 @@ static void test_group(void **state)
 
 static void test_no_group(void **state)
 {
-	struct pci_addr addr = at("0000:01:00.0"), none = at("0000:09:00.0");
+	struct pci_addr addr = fake_at("0000:01:00.0"), none = fake_at("0000:09:00.0");
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -336,14 +316,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addr),
-		cmocka_unit_test_setup_teardown(test_resolve, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hostile_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_any, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_read_hostile_attributes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_roots, setup, teardown),
+		fake_lab_test(test_resolve),
+		fake_lab_test(test_hostile_names),
+		fake_lab_test(test_any),
+		fake_lab_test(test_read),
+		fake_lab_test(test_read_hostile_attributes),
+		fake_lab_test(test_group),
+		fake_lab_test(test_no_group),
+		fake_lab_test(test_roots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,18 +19,6 @@
 #define IGB "0000:01:00.0"
 #define SYS "sys/devices/pci0000:00/"
 
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static const struct inventory_func *find(const struct inventory *inv, const char *text)
 {
 	struct pci_addr addr;
@@ -178,11 +166,11 @@ static void test_caps_in_a_circle(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_odd_trees, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_bus, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_caps_in_a_circle, setup, teardown),
+		fake_lab_test(test_read),
+		fake_lab_test(test_odd_trees),
+		fake_lab_test(test_no_bus),
+		fake_lab_test(test_names),
+		fake_lab_test(test_caps_in_a_circle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

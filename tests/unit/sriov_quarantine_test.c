@@ -18,30 +18,10 @@
 #include "sriov/quarantine.h"
 #include "sriov/vf.h"
 
-static struct pci_addr at(const char *text)
-{
-	struct pci_addr addr;
-
-	assert_int_equal(pci_addr_parse(text, &addr), 0);
-	return addr;
-}
-
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static void test_life(void **state)
 {
 	struct fake *f = *state;
-	struct pci_addr a = at("0000:02:00.0"), b = at("0000:01:00.0"), *all;
+	struct pci_addr a = fake_at("0000:02:00.0"), b = fake_at("0000:01:00.0"), *all;
 	char reason[QUARANTINE_REASON_MAX];
 	struct err err = { 0 };
 	mode_t mask = umask(077);
@@ -87,7 +67,7 @@ static void test_odd_records(void **state)
 {
 	struct fake *f = *state;
 	char reason[QUARANTINE_REASON_MAX], big[2000];
-	struct pci_addr a = at("0000:02:00.0");
+	struct pci_addr a = fake_at("0000:02:00.0");
 
 	fake_text(f, "run/viaduct/quarantine/0000:02:00.0", "");
 	assert_true(quarantine_has(&f->host, &a, reason));
@@ -102,7 +82,7 @@ static void test_odd_records(void **state)
 static void test_errors(void **state)
 {
 	struct fake *f = *state;
-	struct pci_addr a = at("0000:02:00.0");
+	struct pci_addr a = fake_at("0000:02:00.0");
 	struct err err = { 0 };
 
 	if (geteuid() == 0) {
@@ -130,7 +110,7 @@ static bool taken(const void *opaque, const struct pci_addr *addr)
 static void test_any(void **state)
 {
 	struct fake *f = *state;
-	struct pci_addr pf = at("0000:01:00.0"), vf, second;
+	struct pci_addr pf = fake_at("0000:01:00.0"), vf, second;
 	const struct func_taken mine = { taken, &second };
 	struct err err = { 0 };
 
@@ -154,7 +134,7 @@ static void test_any(void **state)
 static void test_answers(void **state)
 {
 	struct fake *f = *state;
-	struct pci_addr a = at("0000:02:00.0");
+	struct pci_addr a = fake_at("0000:02:00.0");
 	char path[400];
 	FILE *file;
 
@@ -176,11 +156,11 @@ static void test_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_life, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_odd_records, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_any, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		fake_lab_test(test_life),
+		fake_lab_test(test_odd_records),
+		fake_lab_test(test_errors),
+		fake_lab_test(test_any),
+		fake_lab_test(test_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

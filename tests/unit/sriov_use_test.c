@@ -22,30 +22,10 @@
 #define DEVICES "sys/devices/pci0000:00/"
 #define ETH0 DEVICES IGB "/net/eth0"
 
-static struct pci_addr at(const char *text)
-{
-	struct pci_addr addr;
-
-	assert_int_equal(pci_addr_parse(text, &addr), 0);
-	return addr;
-}
-
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 /* @want NULL: not in use; else the whole message after the address. Binding must agree. */
 static void expect(struct fake *f, const char *text, const char *want)
 {
-	struct pci_addr addr = at(text);
+	struct pci_addr addr = fake_at(text);
 	struct use_evidence ev;
 	struct err err = { .code = 0 };
 	int ret = use_check(&f->host, NULL, &addr, &ev, &err);
@@ -78,7 +58,7 @@ static void test_nothing(void **state)
 
 static void test_no_such_function(void **state)
 {
-	struct pci_addr addr = at("0000:0f:00.0");
+	struct pci_addr addr = fake_at("0000:0f:00.0");
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -233,7 +213,7 @@ static void test_console(void **state)
 
 static void test_vfs(void **state)
 {
-	struct pci_addr pf = at(IGB), vf = at("0000:01:10.2");
+	struct pci_addr pf = fake_at(IGB), vf = fake_at("0000:01:10.2");
 	struct use_evidence ev;
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
@@ -254,7 +234,7 @@ static void test_vfs(void **state)
 	fake_remove(f, "proc/201");
 	fake_busy(f, "vfio/20");
 	assert_int_equal(use_check(&f->host, NULL, &vf, NULL, &err), 0);
-	vf = at("0000:01:10.0");
+	vf = fake_at("0000:01:10.0");
 	assert_int_equal(use_check(&f->host, NULL, &vf, NULL, &err), -EBUSY);
 	assert_string_equal(err.msg, "0000:01:10.0: group 20 is open in another process; stop what "
 				     "uses it or use --force");
@@ -262,7 +242,7 @@ static void test_vfs(void **state)
 
 static void test_cannot_look(void **state)
 {
-	struct pci_addr addr = at(NVME);
+	struct pci_addr addr = fake_at(NVME);
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -276,21 +256,21 @@ static void test_cannot_look(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_no_such_function, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_address, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_route, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_uppers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_namespace, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mounted, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_swap, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_holders, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_exclusive, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_multipath, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_processes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_console, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_vfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cannot_look, setup, teardown),
+		fake_lab_test(test_nothing),
+		fake_lab_test(test_no_such_function),
+		fake_lab_test(test_address),
+		fake_lab_test(test_route),
+		fake_lab_test(test_uppers),
+		fake_lab_test(test_other_namespace),
+		fake_lab_test(test_mounted),
+		fake_lab_test(test_swap),
+		fake_lab_test(test_holders),
+		fake_lab_test(test_exclusive),
+		fake_lab_test(test_multipath),
+		fake_lab_test(test_processes),
+		fake_lab_test(test_console),
+		fake_lab_test(test_vfs),
+		fake_lab_test(test_cannot_look),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,30 +23,10 @@
 #define IGB "0000:01:00.0"
 #define SYS "sys/devices/pci0000:00/"
 
-static struct pci_addr at(const char *text)
-{
-	struct pci_addr addr;
-
-	assert_int_equal(pci_addr_parse(text, &addr), 0);
-	return addr;
-}
-
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static int create(struct fake *f, unsigned int count, const char *driver, bool force,
 		  struct vf_report *report, struct err *err)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 
 	return vf_create(&f->host, &pf, count, driver, force, report, err);
 }
@@ -61,7 +41,7 @@ static void expect_text(struct fake *f, const char *path, const char *want)
 
 static void expect_vf(struct fake *f, unsigned int index, const char *driver, const char *override)
 {
-	struct pci_addr pf = at(IGB), vf;
+	struct pci_addr pf = fake_at(IGB), vf;
 	struct func_info info;
 
 	assert_int_equal(func_vf_addr(&f->host, &pf, index, &vf), 0);
@@ -75,7 +55,7 @@ static void test_create(void **state)
 	struct fake *f = *state;
 	struct vf_report report;
 	char *before = fake_snapshot(f), *after;
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 	unsigned int i;
 
 	assert_int_equal(create(f, 7, "vfio-pci", false, &report, NULL), 0);
@@ -107,7 +87,7 @@ static void test_create_kernels_choice(void **state)
 {
 	struct fake *f = *state;
 	struct vf_report report;
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 
 	assert_int_equal(create(f, 3, NULL, false, &report, NULL), 0);
 	assert_int_equal(report.writes, 1);
@@ -156,7 +136,7 @@ static void test_other_count(void **state)
 
 static void test_destroy_in_use(void **state)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 	char *before, *after;
@@ -176,8 +156,8 @@ static void test_destroy_in_use(void **state)
 
 static void test_nonsense(void **state)
 {
-	struct pci_addr none = at("0000:09:00.0"), plain = at("0000:06:01.0"), vf;
-	struct pci_addr pf = at(IGB);
+	struct pci_addr none = fake_at("0000:09:00.0"), plain = fake_at("0000:06:01.0"), vf;
+	struct pci_addr pf = fake_at(IGB);
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
@@ -343,7 +323,7 @@ static const struct scene scenes[] = {
 
 static int play(struct fake *f, const struct scene *s)
 {
-	struct pci_addr pf = at(IGB);
+	struct pci_addr pf = fake_at(IGB);
 
 	return s->want ? create(f, s->want, s->driver, false, NULL, NULL) :
 			 vf_destroy(&f->host, &pf, false, NULL, NULL);
@@ -447,16 +427,16 @@ static void test_killed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_create, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_create_kernels_choice, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_other_count, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_destroy_in_use, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nonsense, setup, teardown),
+		fake_lab_test(test_create),
+		fake_lab_test(test_create_kernels_choice),
+		fake_lab_test(test_other_count),
+		fake_lab_test(test_destroy_in_use),
+		fake_lab_test(test_nonsense),
 		cmocka_unit_test(test_numvfs_errors),
-		cmocka_unit_test_setup_teardown(test_fewer_vfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_late_vfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_too_late_vfs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+		fake_lab_test(test_fewer_vfs),
+		fake_lab_test(test_late_vfs),
+		fake_lab_test(test_too_late_vfs),
+		fake_lab_test(test_interrupted),
 		cmocka_unit_test(test_rollback),
 		cmocka_unit_test(test_killed),
 	};

@@ -130,18 +130,6 @@ static void expect_error(struct fake *f, int code, const char *text, const char 
 	run_done(&r);
 }
 
-static int setup(void **state)
-{
-	*state = fake_new_lab();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fake_free(*state);
-	return 0;
-}
-
 static void make_vfs(struct fake *f)
 {
 	struct pci_addr pf;
@@ -533,16 +521,16 @@ static void test_quarantine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_explain, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_quarantine, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_show, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_usage, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_closed_stdout, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_broken_pipe, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_to_do, setup, teardown),
+		fake_lab_test(test_explain),
+		fake_lab_test(test_quarantine),
+		fake_lab_test(test_list),
+		fake_lab_test(test_show),
+		fake_lab_test(test_failures),
+		fake_lab_test(test_usage),
+		fake_lab_test(test_closed_stdout),
+		fake_lab_test(test_broken_pipe),
+		fake_lab_test(test_interrupted),
+		fake_lab_test(test_nothing_to_do),
 		cmocka_unit_test(test_many),
 	};
 
