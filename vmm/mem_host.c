@@ -105,7 +105,9 @@ static int check_pool(const char *sysfs, uint64_t size, const struct mem_options
 	/* The kernel reserves from the pool of all nodes; the node's own has to suffice as well. */
 	if (pool_free(pool) < size / opt->page_size)
 		return mem_host_pool_error(sysfs, size, opt, false, err);
-	pool_path(pool, sizeof(pool), sysfs, opt, opt->bind);
+	if (!opt->bind)
+		return 0;
+	pool_path(pool, sizeof(pool), sysfs, opt, true);
 	if (pool_free(pool) < size / opt->page_size)
 		return mem_host_pool_error(sysfs, size, opt, true, err);
 	return 0;
