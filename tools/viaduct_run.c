@@ -7,6 +7,8 @@
 
 #include "base/util.h"
 #include "emulated/uart16550.h"
+#include "vfio/iommu.h"
+#include "vfio/vfio_pci.h"
 #include "viaduct.h"
 #include "vmm/chardev.h"
 
@@ -87,8 +89,12 @@ static int set_up(struct runner *r, const struct run_options *opts, struct err *
 	unsigned int i;
 	int ret = vm_new(&r->vm, &opts->config, &viaduct_log, err);
 
+	if (!ret)
+		vfio_pci_ahead(r->vm, &viaduct_devices, opts->devices, opts->device_count);
 	for (i = 0; i < opts->device_count && !ret; i++)
 		ret = dev_create(r->vm, &viaduct_devices, opts->devices[i], false, &dev, err);
+	if (!ret)
+		iommu_ahead_done(r->vm);
 	if (!ret)
 		viaduct_print_devices(r->vm, stderr, "");
 	if (!ret)

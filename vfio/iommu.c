@@ -259,6 +259,7 @@ static void iommu_free(struct vm *vm)
 
 	if (!iommu)
 		return;
+	iommu_ahead_done(vm);
 	while (iommu->devs)
 		iommu_detach(vm, iommu->devs);
 	fd_close(&vm->kvm_vfio_fd);
@@ -266,7 +267,7 @@ static void iommu_free(struct vm *vm)
 	vm->iommu = NULL;
 }
 
-static struct iommu *iommu_get(struct vm *vm)
+struct iommu *iommu_get(struct vm *vm)
 {
 	struct iommu *iommu = vm->iommu;
 
@@ -311,7 +312,7 @@ bool iommu_has_group(const struct vm *vm, int group)
 
 static int attach_mapped(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
 {
-	int ret = iommu->ops->attach(iommu, dev, err);
+	int ret = iommu_ahead_take(iommu, dev) ? 0 : iommu->ops->attach(iommu, dev, err);
 
 	if (ret)
 		return ret;
@@ -353,6 +354,9 @@ static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_de
 		if (ret)
 			return ret;
 	}
+	/* Another row has its own way to the functions. */
+	if (iommu->ahead && ops != iommu->ops)
+		iommu_ahead_done(vm);
 	dev->by = iommu->ops = ops;
 	iommu->no_bars = false;
 	return attach_mapped(iommu, dev, err);
@@ -441,6 +445,8 @@ void iommu_detach(struct vm *vm, struct iommu_dev *dev)
 		return;
 	*p = dev->next;
 	if (!iommu->devs) {
+		/* Their groups would keep the mappings, which the next to attach makes anew. */
+		iommu_ahead_done(vm);
 		iommu->listening = false;
 		mem_listener_del(&vm->mem, &iommu->listener);
 	}

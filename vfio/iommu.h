@@ -27,6 +27,7 @@
 
 struct err;
 struct iommu;
+struct iommu_ahead;
 struct iommu_group;
 struct vm;
 
@@ -74,6 +75,11 @@ struct iommu_ops {
 	 * opens dev->fd. On failure nothing is held that was not before. -ENODEV: not to be had
 	 * here (see iommu_attach()). */
 	int (*attach)(struct iommu *iommu, struct iommu_dev *dev, struct err *err);
+	/* The halves of attach for a function for which nothing was given, of the first row alone:
+	 * join takes all but the function; open, on any thread, opens dev->fd and touches nothing
+	 * but @dev. */
+	int (*join)(struct iommu *iommu, struct iommu_dev *dev, struct err *err);
+	int (*open)(struct iommu_dev *dev);
 	/* Closes dev->fd and gives the function back; with the last one iommu->fd too. */
 	void (*detach)(struct iommu *iommu, struct iommu_dev *dev);
 	/* [iova, iova + size) for reading and writing. Page multiples. Return 0 or -errno. */
@@ -93,6 +99,7 @@ struct iommu {
 	struct iommu_group *groups; /* type1's own */
 	uint32_t ioas;		    /* iommufd's own: its address space, 0: none */
 	struct iommu_dev *devs;
+	struct iommu_ahead *ahead; /* opened already, and not attached yet */
 	struct mem_listener listener;
 	bool listening;
 	bool no_bars, no_bars_told; /* the back end maps none for DMA */
@@ -137,6 +144,19 @@ int iommu_hot_reset(struct vm *vm, struct iommu_dev *dev,
 /* True when the guest holds @addr, or any function of @group. */
 bool iommu_has(const struct vm *vm, const struct pci_addr *addr);
 bool iommu_has_group(const struct vm *vm, int group);
+
+/* --- iommu_ahead.c: functions opened together, before the first is attached --- */
+
+/* Opens @devs, each by a thread. What fails is left to iommu_attach(). The host of @devs need not
+ * outlive the call. */
+void iommu_ahead(struct vm *vm, const struct iommu_dev *devs, unsigned int count);
+/* Fills in what attach would, if @dev was opened ahead. */
+bool iommu_ahead_take(struct iommu *iommu, struct iommu_dev *dev);
+/* Gives back what was opened and not attached. */
+void iommu_ahead_done(struct vm *vm);
+
+/* The guest's, made if there is none; NULL when out of memory. */
+struct iommu *iommu_get(struct vm *vm);
 
 /* For the rows: tells KVM of a group or device descriptor, so that it keeps the guest's view of
  * coherency right (Documentation/virt/kvm/devices/vfio.rst). A kernel without that device is worth

@@ -227,17 +227,30 @@ static int device_fd(struct iommu_dev *dev)
 	return vfio_sys_ioctl(dev->held->fd, VFIO_GROUP_GET_DEVICE_FD, name);
 }
 
+static int type1_join(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
+{
+	return group_get(iommu, dev, &dev->held, err);
+}
+
+static int type1_open(struct iommu_dev *dev)
+{
+	int ret = device_fd(dev);
+
+	if (ret < 0)
+		return ret;
+	dev->fd = ret;
+	return 0;
+}
+
 static int type1_attach(struct iommu *iommu, struct iommu_dev *dev, struct err *err)
 {
-	int ret = group_get(iommu, dev, &dev->held, err);
+	int ret = type1_join(iommu, dev, err);
 
 	if (ret)
 		return ret;
-	ret = device_fd(dev);
-	if (ret >= 0) {
-		dev->fd = ret;
+	ret = type1_open(dev);
+	if (!ret)
 		return 0;
-	}
 	group_put(iommu, dev->held);
 	dev->held = NULL;
 	if (ret == -EBUSY)
@@ -312,6 +325,8 @@ const struct iommu_ops iommu_type1 = {
 	.module = "vfio_iommu_type1",
 	.probe = type1_probe,
 	.attach = type1_attach,
+	.join = type1_join,
+	.open = type1_open,
 	.detach = type1_detach,
 	.map = type1_map,
 	.unmap = type1_unmap,

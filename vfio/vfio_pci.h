@@ -16,4 +16,10 @@
  */
 extern const struct dev_class vfio_pci_class;
 
+/* Before the devices that @specs describe are made, each by dev_create(): opens those functions of
+ * the host that are named outright, all at once, for each takes a while. iommu_ahead_done() when they
+ * are made. Loop thread. */
+void vfio_pci_ahead(struct vm *vm, const struct dev_table *table, const char *const *specs,
+		    unsigned int count);
+
 #endif

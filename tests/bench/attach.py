@@ -58,25 +58,32 @@ def qemu(a, memory, vfs):
 
 
 def calls(text):
-    """(name and arguments, seconds) of each call up to the first KVM_RUN."""
+    """(name and arguments, start, seconds) of each call up to the first KVM_RUN."""
     begun = {}
     for line in text.splitlines():
-        m = re.match(r"^(\d+) +(.*)$", line)
+        m = re.match(r"^(\d+) +([\d.]+) (.*)$", line)
         if not m:
             continue
-        pid, what = m.groups()
+        pid, start, what = m.group(1), float(m.group(2)), m.group(3)
         if "KVM_RUN" in what:
             return
         if what.endswith("<unfinished ...>"):
-            begun[pid] = what
+            begun[pid] = (what, start)
             continue
-        m = re.match(r"^<\.\.\. \w+ resumed>.*<([\d.]+)>$", what)
+        m = re.match(r"^(<\.\.\. \w+ resumed>|\w+\().*<([\d.]+)>$", what)
         if m:
-            yield begun.pop(pid, what), float(m.group(1))
-            continue
-        m = re.match(r"^\w+\(.*<([\d.]+)>$", what)
-        if m:
-            yield what, float(m.group(1))
+            if what.startswith("<"):
+                what, start = begun.pop(pid, (what, start))
+            yield what, start, float(m.group(2))
+
+
+def covered(spans):
+    """How long at least one of the (start, seconds) lasted."""
+    total = end = 0.0
+    for start, seconds in sorted(spans):
+        total += max(0.0, start + seconds - max(start, end))
+        end = max(end, start + seconds)
+    return total
 
 
 def huge_kib(pid):
@@ -93,7 +100,7 @@ def measure(cmd):
     if os.path.exists(TRACE):
         os.unlink(TRACE)
     before = resets()
-    proc = subprocess.Popen(["strace", "-f", "-qq", "-T", "-o", TRACE] + cmd,
+    proc = subprocess.Popen(["strace", "-f", "-qq", "-ttt", "-T", "-o", TRACE] + cmd,
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE)
     end = time.monotonic() + 90
@@ -104,7 +111,7 @@ def measure(cmd):
             proc.kill()
             raise RuntimeError("no KVM_RUN")
         time.sleep(0.1)
-    got = {"map": 0.0, "populate": 0.0, "open": 0.0, "DMA maps": 0, "DMA unmaps": 0,
+    got = {"map": 0.0, "DMA maps": 0, "DMA unmaps": 0,
            "system calls": 0, "resets": resets() - before}
     children = subprocess.run(["pgrep", "-P", str(proc.pid)], capture_output=True, text=True)
     children = [int(pid) for pid in children.stdout.split()]
@@ -112,18 +119,24 @@ def measure(cmd):
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     proc.wait()
-    for what, seconds in calls(read(TRACE)):
+    populate, opens, vfio = [], [], []
+    for what, start, seconds in calls(read(TRACE)):
         got["system calls"] += 1
+        if "VFIO_" in what or "/dev/vfio" in what:
+            vfio.append((start, seconds))
         if "VFIO_IOMMU_MAP_DMA" in what:
             got["map"] += seconds
             got["DMA maps"] += 1
         elif "VFIO_IOMMU_UNMAP_DMA" in what:
             got["DMA unmaps"] += 1
         elif "MADV_POPULATE_WRITE" in what:
-            got["populate"] += seconds
+            populate.append((start, seconds))
         elif "VFIO_GROUP_GET_DEVICE_FD" in what:
-            got["open"] += seconds
-    got["map and populate"] = got["map"] + got["populate"]
+            opens.append((start, seconds))
+    got["open"] = covered(opens)
+    # From the first thing asked of VFIO to the last.
+    got["attach"] = max(sum(span) for span in vfio) - min(vfio)[0]
+    got["map and populate"] = got["map"] + covered(populate)
     return got
 
 
@@ -240,10 +253,11 @@ def functions(a):
     failures = take(rows, a.rounds)
     for base, group in ((rows[0], rows[:2]), (rows[2], rows[2:4]), (rows[4], rows[4:])):
         for r in group:
-            if r["values"]:
-                ratio(r, base, "open", "open", "open to 1")
+            for key in ("open", "attach"):
+                if key in r["values"]:
+                    ratio(r, base, key, key, f"{key} to 1")
     table("256 MiB: median [least..most]", rows,
-          [("opening, to 1 VF", 24, 2, "open to 1"), ("resets", 10, 0, "resets"),
+          [("opening, to 1 VF", 24, 2, "open to 1"), ("attaching", 20, 2, "attach to 1"), ("resets", 10, 0, "resets"),
            ("DMA maps", 10, 0, "DMA maps"), ("unmaps", 8, 0, "DMA unmaps"),
            ("system calls", 20, 0, "system calls")])
     return rows, failures
@@ -255,11 +269,12 @@ def main():
         p.add_argument("--" + name, required=True)
     p.add_argument("--vfs", nargs="+", required=True)
     p.add_argument("--rounds", type=int, required=True)
+    p.add_argument("--only", choices=("pages", "functions"))
     a = p.parse_args()
     write("/sys/kernel/tracing/kprobe_events", "p:flr pcie_flr")
     write(PROBE + "trigger", "hist:keys=common_pid")
-    by_page, failures = pages(a)
-    by_count, more = functions(a)
+    by_page, failures = pages(a) if a.only != "functions" else ([], 0)
+    by_count, more = functions(a) if a.only != "pages" else ([], 0)
     rows = [{"what": row["what"], "values": row["values"]} for row in by_page + by_count]
     write(a.json, json.dumps({"rounds": a.rounds, "guest_mib": MIB, "failures": failures + more,
                               "rows": rows},

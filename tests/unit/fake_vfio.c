@@ -2,6 +2,7 @@
 #include "fake_vfio_priv.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -469,9 +470,42 @@ static int any_ioctl(int fd, unsigned long request, void *arg, unsigned long val
 	return -EBADF;
 }
 
+/* Opening takes its time, and several may wait at once. */
+static void open_slowly(void)
+{
+	unsigned int now, peak;
+
+	if (!fake_vfio.open_ms)
+		return;
+	now = atomic_fetch_add(&fake_vfio.opening, 1) + 1;
+	peak = atomic_load(&fake_vfio.open_peak);
+	while (now > peak && !atomic_compare_exchange_weak(&fake_vfio.open_peak, &peak, now))
+		;
+	usleep(fake_vfio.open_ms * 1000);
+	atomic_fetch_sub(&fake_vfio.opening, 1);
+}
+
+void fake_vfio_open_ms(unsigned int ms)
+{
+	fake_vfio.open_ms = ms;
+}
+
+unsigned int fake_vfio_open_peak(void)
+{
+	return atomic_load(&fake_vfio.open_peak);
+}
+
 int vfio_sys_ioctl(int fd, unsigned long request, void *arg)
 {
-	return any_ioctl(fd, request, arg, 0);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int ret;
+
+	if (request == VFIO_GROUP_GET_DEVICE_FD)
+		open_slowly();
+	pthread_mutex_lock(&lock);
+	ret = any_ioctl(fd, request, arg, 0);
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 int vfio_sys_ioctl_val(int fd, unsigned long request, unsigned long arg)

@@ -132,6 +132,10 @@ unsigned int fake_vfio_fds(void);
 unsigned int fake_vfio_reservations(void);
 unsigned int fake_vfio_dma(struct fake_dma *ret, unsigned int max);
 
+/* Taking a function out of its group lasts so long; how many were at it at once, the most. */
+void fake_vfio_open_ms(unsigned int ms);
+unsigned int fake_vfio_open_peak(void);
+
 /* What vfio_sys_memlock() says from now on; a new fake says UINT64_MAX and 0. */
 void fake_vfio_memlock(uint64_t limit, uint64_t locked);
 

@@ -3,6 +3,8 @@
 #ifndef VIADUCT_TESTS_FAKE_VFIO_PRIV_H
 #define VIADUCT_TESTS_FAKE_VFIO_PRIV_H
 
+#include <stdatomic.h>
+
 #include "fake_vfio.h"
 
 #define FAKE_FD_BASE 1000000
@@ -46,6 +48,8 @@ struct fake_vfio {
 	unsigned long fail_request;
 	unsigned int fail_at, seen;
 	int fail_code;
+	unsigned int open_ms;
+	atomic_uint opening, open_peak;
 	bool bind_tokens; /* the kernel is so new that it takes tokens there */
 };
 
