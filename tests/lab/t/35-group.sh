@@ -77,7 +77,7 @@ refused "a function in quarantine" \
 check_log "list shows it" "^$e1000e .*\(in quarantine\)" /mnt/text
 "$VFCTL" clear "$e1000e" >/dev/null
 "$VIADUCT" plan --kernel "$LAB_KERNEL" --device "vfio-pci,host=${slot#0000:},all-functions" >/mnt/plan
-check_log "cleared, the plan has both" "vfio-pci0.1: vfio-pci \($hda, group [0-9]+ of 2 devices \(the functions of $slot lack ACS\)\)" /mnt/plan
+check_log "cleared, the plan has both" "vfio-pci0.1: vfio-pci \($hda( by [a-z0-9]+)?, group [0-9]+ of 2 devices \(the functions of $slot lack ACS\)\)" /mnt/plan
 
 check "nothing of the card is held" function_free "$hda"
 
