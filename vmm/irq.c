@@ -44,6 +44,7 @@ int irqs_init(struct irqs *irqs, struct vm *vm, struct err *err)
 
 	memset(irqs, 0, sizeof(*irqs));
 	irqs->vm = vm;
+	irqs->quiet_ns = IRQ_QUIET_NS;
 	pthread_mutex_init(&irqs->lock, NULL);
 	if (vm->fd >= 0)
 		max = kvm_ioctl_val(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING);
@@ -216,9 +217,9 @@ static void irqs_timer(void *opaque)
 
 	pthread_mutex_lock(&irqs->lock);
 	now = now_ns(); /* not before: the last change may be later then */
-	if (irqs->dirty && irqs->relaying && now < irqs->changed + IRQ_QUIET_NS &&
+	if (irqs->dirty && irqs->relaying && now < irqs->changed + irqs->quiet_ns &&
 	    now < irqs->begun + IRQ_RELAY_NS)
-		loop_timer_set(irqs->timer, irqs->changed + IRQ_QUIET_NS - now);
+		loop_timer_set(irqs->timer, irqs->changed + irqs->quiet_ns - now);
 	else
 		irqs_flush_locked(irqs);
 	pthread_mutex_unlock(&irqs->lock);
@@ -403,8 +404,8 @@ static void msi_wait_locked(struct msi_vector *v)
 	if (!irqs->dirty) {
 		irqs->dirty = true;
 		irqs->begun = now;
-		irqs->relaying = irqs->committed && now - irqs->committed < IRQ_QUIET_NS;
-		loop_timer_set(irqs->timer, irqs->relaying ? IRQ_QUIET_NS : IRQ_BURST_NS);
+		irqs->relaying = irqs->committed && now - irqs->committed < irqs->quiet_ns;
+		loop_timer_set(irqs->timer, irqs->relaying ? irqs->quiet_ns : IRQ_BURST_NS);
 	}
 	irqs->changed = now;
 	v->waiting = true;

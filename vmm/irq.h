@@ -39,6 +39,7 @@ struct irqs {
 	bool dirty;
 	bool relaying; /* meanwhile this process passes messages on */
 	uint64_t begun, changed, committed;
+	uint64_t quiet_ns; /* see msi_reconcile_locked() */
 	struct loop_timer *timer;
 	int relay_fd; /* epoll of the eventfds that this process watches; + 1, 0: not needed so far
 		       */

@@ -22,7 +22,7 @@ struct probe_dev {
 	unsigned int reads, writes;
 	uint64_t last_write;
 	struct mem_part part;
-	struct range_event event;
+	int event_fd;
 	void *page;
 };
 
@@ -54,27 +54,27 @@ static int probe_realize(struct dev *dev, struct err *err)
 {
 	struct probe_dev *p = to_probe(dev);
 	struct range *range = &p->pdev.bars[0].range;
+	struct range_event event;
 	int ret;
 
 	pci_dev_init(&p->pdev, 0x1234, 0x5678, 0xff000001, 0, 0, PCI_CONFIG_SIZE);
 	pci_bar_set(&p->pdev, 0, PCI_BAR_MEM32, false, 0x4000);
 	p->page = aligned_alloc(4096, 4096);
-	p->event.fd = io_eventfd_new();
+	p->event_fd = io_eventfd_new();
 	p->part = (struct mem_part){ .offset = 0x1000, .size = 0x1000, .hva = p->page };
-	p->event.offset = 0x10;
-	p->event.size = 4;
+	event = (struct range_event){ .offset = 0x10, .size = 4, .fd = p->event_fd };
 	range->parts = &p->part;
 	range->part_count = 1;
-	range->events = &p->event;
-	range->event_count = 1;
-	ret = pci_msix_init(&p->pdev, 0, 2, 0, 0x2000, 0, 0x3000, err);
+	ret = pci_bar_events(&p->pdev, 0, &event, 1, err);
+	if (!ret)
+		ret = pci_msix_init(&p->pdev, 0, 2, 0, 0x2000, 0, 0x3000, err);
 	return ret ? ret : pci_dev_plug(&p->pdev, err);
 }
 
 static void probe_destroy(struct dev *dev)
 {
 	pci_dev_unplug(to_pci(dev));
-	fd_close(&to_probe(dev)->event.fd);
+	fd_close(&to_probe(dev)->event_fd);
 	free(to_probe(dev)->page);
 }
 
@@ -188,7 +188,7 @@ static void test_a_bar_moves_and_keeps_its_contents(void **state)
 	assert_int_equal(p->reads, 3);
 	/* The doorbells went to the eventfd, the last write to nobody. */
 	assert_int_equal(p->writes, 0);
-	assert_int_equal(io_eventfd_drain(p->event.fd), 2);
+	assert_int_equal(io_eventfd_drain(p->event_fd), 2);
 	vm_free(vm);
 }
 
