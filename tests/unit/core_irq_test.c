@@ -356,7 +356,7 @@ static void test_an_emulated_line_is_asserted_again_until_it_is_served(void **st
 	rig_free(vm);
 }
 
-#define QUIET_MS 700
+#define QUIET_MS 700ull
 
 /* A guest that does a step each time the loop has been idle for @gap, then ends. */
 struct steps {
