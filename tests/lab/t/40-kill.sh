@@ -47,6 +47,7 @@ for ((i = 1; i <= rounds; i++)); do
 	wait "$flood" 2>/dev/null || true
 	[ "$(pinned)" -le "$pinned_before" ] || fail "round $i: $(pinned) KiB pinned, $pinned_before before"
 	if pgrep -x viaduct >/dev/null; then fail "round $i: a process stays"; fi
+	((i % 10)) || note "$i of $rounds rounds"
 done
 note "rounds in which the VF worked after the kill before: $worked of $rounds; $packets answers in all"
 check "data flowed when the guest was killed, in $loaded of $rounds rounds" [ "$loaded" = "$rounds" ]
