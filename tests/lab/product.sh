@@ -75,6 +75,9 @@ show() {
 	tail -n "${2:-40}" "$1" 2>/dev/null
 }
 
+# lines FILE: how many messages, without those that say how far a slow machine is
+lines() { grep -cv 'guest memory: .* MiB are there$' "$1" || true; }
+
 # function_free BDF: nobody has it open, and vfio-pci can be opened and closed again
 function_free() {
 	local group

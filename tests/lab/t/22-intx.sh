@@ -29,7 +29,7 @@ guest_run 60 /mnt/log /mnt/initrd --device "vfio-pci,host=$e1000" && status=0 ||
 check "a group with a function on a host driver is refused (status $status)" [ "$status" = 1 ]
 check_log "and the message names it and the remedy" \
 	"group [0-9]+ is not viable: $bridge is bound to shpchp, $rtl is bound to 8139cp; run: vfctl unbind $bridge; then: vfctl bind $rtl vfio-pci" /mnt/log.err
-check "in one line" [ "$(wc -l </mnt/log.err)" = 1 ]
+check "in one line" [ "$(lines /mnt/log.err)" = 1 ]
 
 "$VFCTL" unbind "$bridge" >/dev/null
 "$VFCTL" bind "$rtl" vfio-pci >/dev/null

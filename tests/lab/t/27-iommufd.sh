@@ -86,7 +86,7 @@ refused() { # WHAT PATTERN
 	guest_wait 30 && status=0 || status=$?
 	check "$1: refused" [ "$status" = 1 ]
 	check_log "$1: the reason" "$2" /mnt/log.err
-	check "$1: in one line" [ "$(wc -l </mnt/log.err)" = 1 ]
+	check "$1: in one line" [ "$(lines /mnt/log.err)" = 1 ]
 	check "$1: the VF is free" function_free "$vf"
 	show /mnt/log
 }

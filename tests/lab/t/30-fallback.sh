@@ -36,7 +36,7 @@ refused() {
 	guest_run 20 /mnt/log /mnt/initrd "$@" && status=0 || status=$?
 	check "$what: status 1 (it was $status)" [ "$status" = 1 ]
 	check_log "$what: the reason" "$reason" /mnt/log.err
-	check "$what: one line" [ "$(wc -l </mnt/log.err)" = 1 ]
+	check "$what: one line" [ "$(lines /mnt/log.err)" = 1 ]
 	sed -n 's/^/# /p' /mnt/log.err
 }
 

@@ -27,7 +27,7 @@ refused() {
 	"$VIADUCT" run --kernel "$LAB_KERNEL" --initrd /mnt/initrd --serial none --memory "$memory" "$@" \
 		>/mnt/refused 2>&1 </dev/null || status=$?
 	note "$(cat /mnt/refused)"
-	check "$what: one line, status 1" [ "$status $(wc -l </mnt/refused)" = "1 1" ]
+	check "$what: one line, status 1" [ "$status $(lines /mnt/refused)" = "1 1" ]
 	check_log "$what: and which" "$pattern" /mnt/refused
 }
 # ram KEY...: KiB that smaps gives for guest memory, which is whatever is mapped in 64 MiB and more
@@ -95,7 +95,7 @@ status=0
 as_user 65536 strace -f -o /mnt/trace -e trace=openat /mnt/viaduct run --kernel /mnt/vmlinuz --serial none \
 	--memory 128M --device "net,host=$vf" >/mnt/refused 2>&1 </dev/null || status=$?
 note "$(cat /mnt/refused)"
-check "a memory-lock limit stops the guest, and is no reason to fall back" [ "$status $(wc -l </mnt/refused)" = "1 1" ]
+check "a memory-lock limit stops the guest, and is no reason to fall back" [ "$status $(lines /mnt/refused)" = "1 1" ]
 check_log "with the need and the limit" \
 	"$vf: 131072 KiB of guest memory .* is 65536 KiB; raise it to 131072 KiB .* ulimit -l 131072" /mnt/refused
 check "and nothing of VFIO was opened" [ "$(grep -c /dev/vfio /mnt/trace)" = 0 ]

@@ -41,7 +41,7 @@ refused() { # WHAT PATTERN OPTION...
 	"$VIADUCT" run --kernel "$LAB_KERNEL" "$@" </dev/null >/dev/null 2>/mnt/err || status=$?
 	check "$what: refused with status 1 ($status)" [ "$status" = 1 ]
 	check_log "$what: the reason" "$pattern" /mnt/err
-	check "$what: in one line" [ "$(wc -l </mnt/err)" = 1 ]
+	check "$what: in one line" [ "$(lines /mnt/err)" = 1 ]
 	check "$what: nothing stays pinned" [ "$(pinned)" = 0 ]
 	sed 's/^/# /' /mnt/err
 }

@@ -26,8 +26,8 @@ bad() {
 		fail "$what: status $status, not $want: $(head -n 3 /mnt/err)"
 	elif ! grep -qE -- "$pattern" /mnt/err; then
 		fail "$what: no $pattern in: $(head -n 3 /mnt/err)"
-	elif [ "$want" = 1 ] && [ "$(wc -l </mnt/err)" != 1 ]; then
-		fail "$what: $(wc -l </mnt/err) lines: $(head -n 3 /mnt/err)"
+	elif [ "$want" = 1 ] && [ "$(lines /mnt/err)" != 1 ]; then
+		fail "$what: $(lines /mnt/err) lines: $(head -n 3 /mnt/err)"
 	else
 		pass "$what: $(grep -E -- "$pattern" /mnt/err | head -n 1)"
 	fi
