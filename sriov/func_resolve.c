@@ -39,15 +39,16 @@ static void tally_add(struct tally *t, const char *reason, const char *name)
 
 int func_of_path(char *path, struct pci_addr *ret)
 {
-	char *slash = path + strlen(path);
+	char *slash;
 
-	while (slash) {
-		if (!pci_addr_parse(slash == path ? slash : slash + 1, ret))
-			return 0;
-		*slash = '\0';
+	for (;;) {
 		slash = strrchr(path, '/');
+		if (!pci_addr_parse(slash ? slash + 1 : path, ret))
+			return 0;
+		if (!slash)
+			return -ENOENT;
+		*slash = '\0';
 	}
-	return -ENOENT;
 }
 
 static bool ifname_ok(const char *name)

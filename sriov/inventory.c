@@ -143,33 +143,27 @@ static int net_cmp(const void *a, const void *b)
 	return order ? order : strcmp(x->name, y->name);
 }
 
-/* One more zeroed element of @size bytes at the end of an array that doubles when it is full. */
-static void *append(void **array, size_t count, size_t size)
+/* @array with room for one more, which doubles when it is full; NULL without memory. */
+static void *grow(void *array, size_t count, size_t size)
 {
-	void *grown;
-
-	if (!count || is_pow2(count)) {
-		grown = reallocarray(*array, count ? count * 2 : 1, size);
-		if (!grown)
-			return NULL;
-		*array = grown;
-	}
-	return memset((char *)*array + count * size, 0, size);
+	return count && !is_pow2(count) ? array : reallocarray(array, count ? count * 2 : 1, size);
 }
 
 static int read_funcs(DIR *dir, struct inventory *inv)
 {
 	struct place at = { .bus = dirfd(dir) };
-	struct inventory_func *f;
+	struct inventory_func *funcs, *f;
 	struct pci_addr addr;
 	struct dirent *e;
 
 	while ((e = readdir(dir))) {
 		if (pci_addr_parse(e->d_name, &addr))
 			continue;
-		f = append((void **)&inv->funcs, inv->func_count, sizeof(*f));
-		if (!f)
+		funcs = grow(inv->funcs, inv->func_count, sizeof(*funcs));
+		if (!funcs)
 			return -ENOMEM;
+		inv->funcs = funcs;
+		f = memset(&funcs[inv->func_count], 0, sizeof(*f));
 		at.len = strlen(e->d_name);
 		memcpy(at.path, e->d_name, at.len);
 		at.path[at.len++] = '/';
@@ -183,7 +177,7 @@ static int read_funcs(DIR *dir, struct inventory *inv)
 static int read_nets(const struct host *host, struct inventory *inv)
 {
 	char path[HOST_PATH_MAX], link[HOST_PATH_MAX];
-	struct inventory_net *net;
+	struct inventory_net *nets, *net;
 	struct pci_addr addr;
 	struct dirent *e;
 	DIR *dir;
@@ -200,12 +194,13 @@ static int read_nets(const struct host *host, struct inventory *inv)
 		link[n] = '\0';
 		if (func_of_path(link, &addr))
 			continue;
-		net = append((void **)&inv->nets, inv->net_count, sizeof(*net));
-		if (!net) {
+		nets = grow(inv->nets, inv->net_count, sizeof(*nets));
+		if (!nets) {
 			ret = -ENOMEM;
 			continue;
 		}
-		inv->net_count++;
+		inv->nets = nets;
+		net = memset(&nets[inv->net_count++], 0, sizeof(*net));
 		net->addr = addr;
 		memcpy(net->name, e->d_name, strlen(e->d_name) + 1);
 	}

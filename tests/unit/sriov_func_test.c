@@ -312,10 +312,28 @@ static void test_roots(void **state)
 	assert_string_equal(host.proc_root, "/proc");
 }
 
+/* What stands behind the terminator is somebody else's, however much it looks like an address. */
+static void test_of_path(void **state)
+{
+	char path[] = "../../devices/pci0000:00/0000:01:00.0/net/eth0\0" "0000:09:00.0";
+	char bare[] = "0000:02:00.1\0" "0000:09:00.0";
+	char none[] = "virtual/net/lo\0" "0000:09:00.0";
+	struct pci_addr at, want = fake_at("0000:01:00.0");
+
+	(void)state;
+	assert_int_equal(func_of_path(path, &at), 0);
+	assert_true(pci_addr_eq(&at, &want));
+	assert_int_equal(func_of_path(bare, &at), 0);
+	want = fake_at("0000:02:00.1");
+	assert_true(pci_addr_eq(&at, &want));
+	assert_int_equal(func_of_path(none, &at), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addr),
+		cmocka_unit_test(test_of_path),
 		fake_lab_test(test_resolve),
 		fake_lab_test(test_hostile_names),
 		fake_lab_test(test_any),
