@@ -245,12 +245,12 @@ static int check_no_vfs(const struct host *host, const struct bind_state *now, s
 		return 0;
 	return err_set(err, -EBUSY,
 		       "%s: its %ld VFs would vanish with its driver %s; run: vfctl destroy %s, or "
-		       "use --force", a, count, now->driver, a);
+		       "use --force=%s", a, count, now->driver, a, use_kind_name(USE_VFS));
 }
 
 /* The states before, each function checked for use if it has to change. */
 static int prepare(const struct host *host, const struct pci_addr *addrs, size_t count,
-		   const char *driver, bool force, struct bind_state *states, struct err *err)
+		   const char *driver, unsigned int force, struct bind_state *states, struct err *err)
 {
 	struct use_scan *scan = use_scan_new(host);
 	size_t i;
@@ -258,10 +258,10 @@ static int prepare(const struct host *host, const struct pci_addr *addrs, size_t
 
 	for (i = 0; i < count && !ret; i++) {
 		ret = bind_state_read(host, &addrs[i], &states[i], err);
-		if (ret || force || !bind_changes(&states[i], driver))
+		if (ret || !bind_changes(&states[i], driver))
 			continue;
-		ret = use_check(host, scan, &addrs[i], NULL, err);
-		if (!ret)
+		ret = use_check(host, scan, &addrs[i], force, NULL, err);
+		if (!ret && !(force & USE_VFS))
 			ret = check_no_vfs(host, &states[i], err);
 	}
 	use_scan_free(scan);
@@ -296,7 +296,7 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 }
 
 static int bind_with_locks(struct host *host, const struct pci_addr *addrs, size_t count,
-			   const char *driver, bool force, struct bind_state *states,
+			   const char *driver, unsigned int force, struct bind_state *states,
 			   struct func_lock *locks, struct bind_report *reports, struct err *err)
 {
 	size_t i, held = 0;
@@ -313,7 +313,7 @@ static int bind_with_locks(struct host *host, const struct pci_addr *addrs, size
 }
 
 int func_bind(struct host *host, const struct pci_addr *addrs, size_t count, const char *driver,
-	      bool force, struct bind_report *reports, struct err *err)
+	      unsigned int force, struct bind_report *reports, struct err *err)
 {
 	struct bind_state *states = calloc(count, sizeof(*states));
 	struct func_lock *locks = calloc(count, sizeof(*locks));

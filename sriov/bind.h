@@ -38,7 +38,8 @@ struct bind_report {
  * Binds all @count functions to @driver (a driver's name, BIND_NONE or BIND_DEFAULT), or none of
  * them: when one fails, those before it get back the driver and override they had.
  *
- * A function that has to change and is in use (use.h) is refused with -EBUSY unless @force. The
+ * A function that has to change and is in use (use.h) is refused with -EBUSY, kinds of use in
+ * the mask @force apart. The
  * order of writes is driver_override, the old driver's unbind, the new driver's bind (or
  * drivers_probe for BIND_DEFAULT); then the driver link is read back. With BIND_DEFAULT it is no
  * error when no driver takes the function, as with a VF whose PF has sriov_drivers_autoprobe 0:
@@ -49,7 +50,7 @@ struct bind_report {
  * (host->stop), or what the kernel answered, explained in the message.
  */
 int func_bind(struct host *host, const struct pci_addr *addrs, size_t count, const char *driver,
-	      bool force, struct bind_report *reports, struct err *err);
+	      unsigned int force, struct bind_report *reports, struct err *err);
 
 /* 0 when @driver can be bound to: BIND_NONE, BIND_DEFAULT or the name of a loaded PCI driver.
  * -EINVAL or -ENOENT with "driver vfio-pci is not loaded; run: modprobe vfio-pci". */

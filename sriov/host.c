@@ -87,6 +87,18 @@ static int set_sibling(const struct host *host, char root[HOST_ROOT_MAX], const 
 	return ret;
 }
 
+static int set_lib_root(struct host *host, bool relocated)
+{
+	int ret;
+
+	if (relocated) {
+		ret = set_root(host->lib_root, host->sysfs_root, "/../var/lib");
+		if (!ret && !access(host->lib_root, F_OK))
+			return set_root(host->lib_root, host->sysfs_root, "/../var/lib/vfctl");
+	}
+	return set_root(host->lib_root, "/var/lib/vfctl", "");
+}
+
 static int set_run_root(struct host *host, bool relocated)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
@@ -134,6 +146,8 @@ int host_init(struct host *host, const char *sysfs_root, struct err *err)
 	}
 	if (!ret)
 		ret = set_run_root(host, relocated);
+	if (!ret)
+		ret = set_lib_root(host, relocated);
 	return ret ? err_set(err, ret, "%s: the path is too long", root) : 0;
 }
 

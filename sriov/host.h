@@ -38,7 +38,9 @@ struct host {
 	char dev_root[HOST_ROOT_MAX];	/* "/dev" */
 	char run_root[HOST_ROOT_MAX];	/* where the locks are; "" until one can be named */
 	char state_root[HOST_ROOT_MAX]; /* "/run/viaduct": what outlives a program, not a restart */
+	char lib_root[HOST_ROOT_MAX];	/* "/var/lib/vfctl": what outlives a restart too */
 	const struct host_ops *ops;
+	const struct vf_ops *vf_ops;	/* vf_attr.h; NULL before vf_attr_init() */
 	void *opaque;			/* the ops' own */
 	unsigned long writes;		/* sysfs writes tried so far */
 	unsigned int wait_ms;		/* how long VFs may take to appear; 60 s */
@@ -54,9 +56,9 @@ struct host {
 
 /*
  * @sysfs_root is NULL for the running host: /sys, /proc, /dev, locks in /run/vfctl, or for a user
- * other than root in $XDG_RUNTIME_DIR/vfctl, state in /run/viaduct. With another root DIR, the directories proc, dev and
- * run beside it (DIR/../proc ...) are used where they exist, as in a host's tree mounted as a
- * whole, and the running host's own where not. Allocates nothing; there is no host_done().
+ * other than root in $XDG_RUNTIME_DIR/vfctl, state in /run/viaduct and /var/lib/vfctl. With another
+ * root DIR, the directories proc, dev, run and var/lib beside it (DIR/../proc ...) are used where
+ * they exist, as in a host's tree mounted as a whole, and the running host's own where not. Allocates nothing; there is no host_done().
  * Returns 0 or -ENAMETOOLONG.
  */
 int host_init(struct host *host, const char *sysfs_root, struct err *err);

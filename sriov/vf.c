@@ -24,7 +24,7 @@ struct txn {
 	struct pci_addr pf;
 	char a[PCI_ADDR_STRLEN];
 	const char *driver;	    /* NULL: the kernel's choice */
-	bool force;
+	unsigned int force;
 	long before, want;	    /* VF counts */
 	int autoprobe;		    /* before any vfctl; -1: the kernel has no such attribute */
 	struct bind_state *saved;   /* of the VFs there were */
@@ -266,16 +266,16 @@ static int check_use(struct txn *t, struct err *err)
 	int ret = 0;
 	long i;
 
-	if (t->force || !t->before)
+	if (!t->before)
 		return 0;
 	scan = use_scan_new(t->host);
 	if (!scan)
 		return err_sys(err, -ENOMEM, "%s", t->a);
 	if (t->before != t->want)
-		ret = use_check_vfs(t->host, scan, &t->pf, NULL, err);
+		ret = use_check_vfs(t->host, scan, &t->pf, t->force, NULL, err);
 	for (i = 0; i < t->before && t->before == t->want && t->driver && !ret; i++) {
 		if (bind_changes(&t->saved[i], t->driver))
-			ret = use_check(t->host, scan, &t->saved[i].addr, NULL, err);
+			ret = use_check(t->host, scan, &t->saved[i].addr, t->force, NULL, err);
 	}
 	use_scan_free(scan);
 	if (ret == -EBUSY && t->want && t->before != t->want)
@@ -329,7 +329,7 @@ static int run(struct txn *t, struct err *err)
 }
 
 static int change(struct host *host, const struct pci_addr *pf, long want, const char *driver,
-		  bool force, struct vf_report *report, struct err *err)
+		  unsigned int force, struct vf_report *report, struct err *err)
 {
 	struct txn t = { .host = host, .pf = *pf, .driver = driver, .force = force, .want = want };
 	unsigned long writes = host->writes;
@@ -365,7 +365,7 @@ static int change(struct host *host, const struct pci_addr *pf, long want, const
 }
 
 int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
-	      const char *driver, bool force, struct vf_report *ret_report, struct err *err)
+	      const char *driver, unsigned int force, struct vf_report *ret_report, struct err *err)
 {
 	char a[PCI_ADDR_STRLEN];
 	int ret;
@@ -379,7 +379,7 @@ int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
 	return ret ? ret : change(host, pf, count, driver, force, ret_report, err);
 }
 
-int vf_destroy(struct host *host, const struct pci_addr *pf, bool force,
+int vf_destroy(struct host *host, const struct pci_addr *pf, unsigned int force,
 	       struct vf_report *ret_report, struct err *err)
 {
 	return change(host, pf, 0, NULL, force, ret_report, err);

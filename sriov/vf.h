@@ -29,7 +29,7 @@ struct vf_report {
  *
  * As many VFs as asked for: they stay, and only their drivers are seen to. Another number: the
  * kernel changes it by way of 0 only, so all VFs are removed and made anew; that is refused with
- * -EBUSY while one of them is in use (use.h) unless @force.
+ * -EBUSY while one of them is in use (use.h), kinds of use in the mask @force apart.
  *
  * Waits host->wait_ms for all VFs to appear and calls host->progress for each that is ready.
  * Returns 0; -ENODEV (no such function), -ENOTSUP (no SR-IOV, or a VF), -EINVAL (count 0),
@@ -38,12 +38,12 @@ struct vf_report {
  * write, explained.
  */
 int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
-	      const char *driver, bool force, struct vf_report *ret_report, struct err *err);
+	      const char *driver, unsigned int force, struct vf_report *ret_report, struct err *err);
 
-/* Removes all VFs of @pf. Refuses with -EBUSY and the evidence while one is in use, unless @force;
+/* Removes all VFs of @pf. Refuses with -EBUSY and the evidence while one is in use, kinds in @force apart;
  * the kernel then waits in the write until a process that holds a VF through VFIO lets it go.
  * @ret_report may be NULL. Returns as vf_create(). */
-int vf_destroy(struct host *host, const struct pci_addr *pf, bool force,
+int vf_destroy(struct host *host, const struct pci_addr *pf, unsigned int force,
 	       struct vf_report *ret_report, struct err *err);
 
 #endif

@@ -14,53 +14,59 @@
 
 #include "base/util.h"
 #include "sriov/inventory.h"
+#include "sriov/use.h"
 
 static const struct vfctl_command commands[] = {
 	{ "list", vfctl_list, "list [--json]",
 	  "Lists all PCI functions: address, IDs, driver, IOMMU group, how it belongs to a PF or\n"
 	  "VFs, network interfaces, class and name.\n",
-	  OPT_JSON, 0, 0 },
+	  BIT(OPT_JSON), 0, 0, false, false },
 	{ "show", vfctl_show, "show FUNCTION [--json]",
 	  "Shows all about one function: its group with the drivers that matter for viability,\n"
 	  "its VFs, reset methods, NUMA node, capabilities, and who uses it.\n",
-	  OPT_JSON, 1, 1 },
+	  BIT(OPT_JSON), 1, 1, false, false },
 	{ "explain", vfctl_explain, "explain FUNCTION [--json]",
 	  "Says why the function's IOMMU group is what it is: who is in it and with which driver,\n"
 	  "which bridge, port or card without ACS made it that large (root sees that), and what to\n"
 	  "run before a guest can have it.\n",
-	  OPT_JSON, 1, 1 },
-	{ "create", vfctl_create, "create PF N [--driver NAME] [--force] [--json]",
+	  BIT(OPT_JSON), 1, 1, false, false },
+	{ "create", vfctl_create, "create PF N [--driver NAME] [--force=KIND] [--json]",
 	  "Gives the PF exactly N VFs, and with --driver binds each of them to that driver before\n"
 	  "any other can touch it (\"none\": leaves them without one). Without --driver the\n"
 	  "drivers are the kernel's choice, as the PF's sriov_drivers_autoprobe says.\n"
 	  "VFs that are there already stay, if their number is right; else all are made anew,\n"
 	  "which is refused while one of them is in use. If anything fails, all is put back.\n",
-	  OPT_JSON | OPT_FORCE | OPT_DRIVER | OPT_VERBOSE, 2, 2 },
-	{ "destroy", vfctl_destroy, "destroy PF [--force] [--json]",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_DRIVER) | BIT(OPT_VERBOSE), 2, 2, true, false },
+	{ "destroy", vfctl_destroy, "destroy PF [--force=KIND] [--json]",
 	  "Removes all VFs of the PF. Refused while one of them is in use.\n",
-	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 1, 1 },
-	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force] [--json]",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 1, 1, true, false },
+	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force=KIND] [--json]",
 	  "Binds the functions to a driver, all of them or none. \"default\" gives them back to\n"
 	  "the driver that the kernel picks. Refused for a function that is in use: an interface\n"
 	  "that is up with an address or a port of something, a mounted disk, an open device.\n",
-	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 2, -1 },
-	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force] [--json]",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
+	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
-	  OPT_JSON | OPT_FORCE | OPT_VERBOSE, 1, -1 },
-	{ "clear", vfctl_clear, "clear FUNCTION... [--force] [--json]",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 1, -1, true, false },
+	{ "clear", vfctl_clear, "clear FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",
-	  OPT_JSON | OPT_FORCE, 1, -1 },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE), 1, -1, true, false },
 };
 
 static const struct {
-	unsigned int bit;
+	const char *name;
+	const char *arg; /* what its value is called, or NULL for none */
 	const char *text;
-} option_help[] = {
-	{ OPT_DRIVER, "  --driver NAME     bind each VF to this driver\n" },
-	{ OPT_FORCE, "  --force           even if it is in use, or dead\n" },
-	{ OPT_JSON, "  --json            report as JSON\n" },
-	{ OPT_VERBOSE, "  --verbose         print each write to sysfs on stderr\n" },
+} options[OPT_COUNT] = {
+	[OPT_JSON] = { "json", NULL, "report as JSON" },
+	[OPT_FORCE] = { "force", "KIND[,KIND]", "although it is in use in this way; a refusal names it" },
+	[OPT_DRIVER] = { "driver", "NAME", "bind each VF to this driver" },
+	[OPT_VERBOSE] = { "verbose", NULL, "print each write to the kernel on stderr" },
+	[OPT_FILE] = { "file", "PATH", "the desired state (default /etc/vfctl.yaml)" },
+	[OPT_OWNER] = { "owner", "NAME", "who is to have it" },
+	[OPT_PID] = { "pid", "PID", "the lease ends with this process" },
+	[OPT_FORMAT] = { "format", "NAME", "which format" },
 };
 
 static const char common_help[] =
@@ -119,7 +125,8 @@ struct pci_names *vfctl_names(struct vfctl *v)
 
 static void print_help(const struct vfctl_command *only, FILE *out)
 {
-	unsigned int options = only ? only->options : ~0u;
+	unsigned int shown = only ? only->options : ~0u;
+	char left[48];
 	size_t i;
 
 	if (only) {
@@ -132,9 +139,12 @@ static void print_help(const struct vfctl_command *only, FILE *out)
 		fputs("  vfctl COMMAND --help\n  vfctl --version\n\n", out);
 	}
 	fputs("Options:\n", out);
-	for (i = 0; i < ARRAY_SIZE(option_help); i++) {
-		if (options & option_help[i].bit)
-			fputs(option_help[i].text, out);
+	for (i = 0; i < OPT_COUNT; i++) {
+		if (!(shown & BIT(i)))
+			continue;
+		snprintf(left, sizeof(left), "--%s%s%s", options[i].name, options[i].arg ? "=" : "",
+			 options[i].arg ? options[i].arg : "");
+		fprintf(out, "  %-19s %s\n", left, options[i].text);
 	}
 	fputs(common_help, out);
 	fputs(function_help, out);
@@ -165,44 +175,52 @@ static int finish(int code)
 	return code == EXIT_DONE ? EXIT_FAILED : code;
 }
 
+static void option_take(struct vfctl *v, int c)
+{
+	switch (c) {
+	case 's':
+		v->sysfs_root = optarg;
+		break;
+	case 'h':
+		v->help = true;
+		break;
+	case 'V':
+		puts("vfctl " VIADUCT_VERSION);
+		exit(finish(EXIT_DONE));
+	default:
+		v->value[c] = optarg ? optarg : "";
+	}
+}
+
 static int parse_options(struct vfctl *v, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ "force", no_argument, NULL, 'f' },
-		{ "driver", required_argument, NULL, 'd' },
-		{ "sysfs-root", required_argument, NULL, 's' },
-		{ "verbose", no_argument, NULL, 'v' },
+	struct option all[OPT_COUNT + 4] = {
+		[OPT_COUNT] = { "sysfs-root", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
 	};
+	struct err err = { .code = 0 };
 	char shown[48];
 	int c;
 
+	for (c = 0; c < OPT_COUNT; c++)
+		all[c] = (struct option){ options[c].name, options[c].arg ? required_argument
+					  : no_argument, NULL, c };
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'j': v->given |= OPT_JSON; break;
-		case 'f': v->given |= OPT_FORCE; break;
-		case 'v': v->given |= OPT_VERBOSE; break;
-		case 'd':
-			v->given |= OPT_DRIVER;
-			v->driver = optarg;
-			break;
-		case 's': v->sysfs_root = optarg; break;
-		case 'h': v->help = true; break;
-		case 'V':
-			puts("vfctl " VIADUCT_VERSION);
-			exit(finish(EXIT_DONE));
-		case ':':
+	while ((c = getopt_long(argc, argv, ":", all, NULL)) != -1) {
+		if (c == ':' && optopt == OPT_FORCE)
+			return vfctl_usage("--force needs the kind of use that it overrides, as "
+					   "--force=KIND; the refusal names it");
+		if (c == ':')
 			return vfctl_usage("option \"%s\" needs a value",
 					   host_printable(argv[optind - 1], shown, sizeof(shown)));
-		default:
+		if (c == '?')
 			return vfctl_usage("there is no option \"%s\"",
 					   host_printable(argv[optind - 1], shown, sizeof(shown)));
-		}
+		option_take(v, c);
 	}
+	if (v->value[OPT_FORCE] && use_kinds_parse(v->value[OPT_FORCE], &v->force, &err))
+		return vfctl_usage("--force: %s", err.msg);
 	return EXIT_DONE;
 }
 
@@ -219,12 +237,11 @@ static const struct vfctl_command *find_command(const char *name)
 
 static int check_usage(const struct vfctl *v, const struct vfctl_command *c, int args)
 {
-	static const char *const names[] = { "--json", "--force", "--driver", "--verbose" };
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (v->given & ~c->options & BIT(i))
-			return vfctl_usage("%s takes no %s", c->name, names[i]);
+	for (i = 0; i < OPT_COUNT; i++) {
+		if (v->value[i] && !(c->options & BIT(i)))
+			return vfctl_usage("%s takes no --%s", c->name, options[i].name);
 	}
 	if (args < c->min_args || (c->max_args >= 0 && args > c->max_args))
 		return vfctl_usage("usage: vfctl %s", c->synopsis);
@@ -300,17 +317,17 @@ int main(int argc, char **argv)
 	argv += optind + 1;
 	ret = check_usage(&v, c, argc);
 	if (ret)
-		return ret;
+		return c->tells_by_2 ? EXIT_FAILED : ret;
 	if (host_init(&v.host, v.sysfs_root, &err))
 		return vfctl_fail(&v, &err);
 	v.host.report_opaque = &v;
-	if (c->options & OPT_FORCE) {
+	if (c->changes) {
 		hold_signals();
 		v.host.stop = stop_asked;
 	}
-	if (isatty(STDERR_FILENO) && !(v.given & OPT_VERBOSE))
+	if (isatty(STDERR_FILENO) && !(v.value[OPT_VERBOSE]))
 		v.host.progress = show_progress;
-	if (v.given & OPT_VERBOSE)
+	if (v.value[OPT_VERBOSE])
 		v.host.trace = show_write;
 	return finish(c->run(&v, argc, argv));
 }

@@ -13,19 +13,26 @@
 #define EXIT_USAGE 2
 #define EXIT_STOPPED 130 /* 128 + SIGINT, as a shell says it */
 
-/* Options that a command may take beside --sysfs-root and --help, as bits. */
-#define OPT_JSON 1u
-#define OPT_FORCE 2u
-#define OPT_DRIVER 4u
-#define OPT_VERBOSE 8u
+/* Options that a command may take beside --sysfs-root and --help. */
+enum vfctl_opt {
+	OPT_JSON,
+	OPT_FORCE,	/* kinds of use; decoded into v->force */
+	OPT_DRIVER,
+	OPT_VERBOSE,
+	OPT_FILE,	/* the desired state, /etc/vfctl.yaml when not given */
+	OPT_OWNER,
+	OPT_PID,
+	OPT_FORMAT,
+	OPT_COUNT
+};
 
 struct pci_names;
 
 struct vfctl {
 	struct host host;
 	const char *sysfs_root; /* NULL: the running host's */
-	const char *driver;	/* NULL: not given */
-	unsigned int given;	/* OPT_ bits */
+	const char *value[OPT_COUNT]; /* "" for one without a value; NULL: not given */
+	unsigned int force;	/* kinds of use that are overridden (use.h) */
 	bool help;
 	bool progress_shown;	/* a line on the terminal to be wiped */
 };
@@ -35,8 +42,10 @@ struct vfctl_command {
 	int (*run)(struct vfctl *v, int argc, char **argv); /* an EXIT_ code */
 	const char *synopsis;
 	const char *help;
-	unsigned int options;	/* OPT_ bits it takes */
+	unsigned int options;	/* BIT(OPT_...) of those it takes */
 	int min_args, max_args; /* max_args < 0: any number */
+	bool changes;		/* the host: signals wait for a step's end */
+	bool tells_by_2;	/* exit status 2 means a difference, so wrong usage is 1 */
 };
 
 int vfctl_list(struct vfctl *v, int argc, char **argv);

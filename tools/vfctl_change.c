@@ -43,11 +43,11 @@ static int report_vfs(struct vfctl *v, const struct vf_report *r)
 	char a[PCI_ADDR_STRLEN];
 	struct json_object *o;
 
-	if (!(v->given & OPT_JSON)) {
+	if (!(v->value[OPT_JSON])) {
 		printf("%s: %u VF%s (before: %u)", pci_addr_str(&r->pf, a), r->after,
 		       r->after == 1 ? "" : "s", r->before);
-		if (r->bound && v->driver)
-			printf(", %u bound to %s", r->bound, v->driver);
+		if (r->bound && v->value[OPT_DRIVER])
+			printf(", %u bound to %s", r->bound, v->value[OPT_DRIVER]);
 		printf(", %lu write%s\n", r->writes, r->writes == 1 ? "" : "s");
 		return EXIT_DONE;
 	}
@@ -83,8 +83,8 @@ int vfctl_create(struct vfctl *v, int argc, char **argv)
 				   host_printable(argv[1], shown, sizeof(shown)));
 	}
 	if (func_resolve(&v->host, argv[0], &pf, &err) ||
-	    vf_create(&v->host, &pf, (unsigned int)MIN(count, UINT_MAX), v->driver,
-		      v->given & OPT_FORCE, &report, &err))
+	    vf_create(&v->host, &pf, (unsigned int)MIN(count, UINT_MAX), v->value[OPT_DRIVER],
+		      v->force, &report, &err))
 		return vfctl_fail(v, &err);
 	return report_vfs(v, &report);
 }
@@ -97,7 +97,7 @@ int vfctl_destroy(struct vfctl *v, int argc, char **argv)
 
 	(void)argc;
 	if (func_resolve(&v->host, argv[0], &pf, &err) ||
-	    vf_destroy(&v->host, &pf, v->given & OPT_FORCE, &report, &err))
+	    vf_destroy(&v->host, &pf, v->force, &report, &err))
 		return vfctl_fail(v, &err);
 	return report_vfs(v, &report);
 }
@@ -112,7 +112,7 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 		const struct bind_report *r = &reports[i];
 		struct json_object *o;
 
-		if (!(v->given & OPT_JSON)) {
+		if (!(v->value[OPT_JSON])) {
 			printf("%s: %s -> %s, %lu write%s\n", pci_addr_str(&r->addr, a),
 			       *r->from ? r->from : "none", *r->to ? r->to : "none", r->writes,
 			       r->writes == 1 ? "" : "s");
@@ -125,7 +125,7 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 		json_add_int(o, "writes", (int64_t)r->writes);
 		json_object_array_add(list, o);
 	}
-	if (v->given & OPT_JSON)
+	if (v->value[OPT_JSON])
 		json_print(list);
 	else
 		json_object_put(list);
@@ -144,7 +144,7 @@ static int bind_named(struct vfctl *v, size_t count, char **names, const char *d
 	for (i = 0; i < count && !ret; i++)
 		ret = func_resolve(&v->host, names[i], &addrs[i], &err);
 	if (!ret)
-		ret = func_bind(&v->host, addrs, count, driver, v->given & OPT_FORCE, reports,
+		ret = func_bind(&v->host, addrs, count, driver, v->force, reports,
 				&err);
 	if (!ret)
 		report_bind(v, reports, count);

@@ -5,6 +5,7 @@
 
 #include "sriov/func.h"
 #include "sriov/quarantine.h"
+#include "sriov/use.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
 
@@ -24,18 +25,18 @@ static int clear_one(struct vfctl *v, const char *name, struct json_object *list
 		return ret;
 	pci_addr_str(&addr, a);
 	was = quarantine_has(&v->host, &addr, reason);
-	if (was && !(v->given & OPT_FORCE) && func_exists(&v->host, &addr) &&
+	if (was && !(v->force & USE_DEAD) && func_exists(&v->host, &addr) &&
 	    !func_answers(&v->host, &addr))
 		return err_set(err, -EIO,
 			       "%s: it still answers nothing but ones; reset it (echo 1 > "
 			       "%s/bus/pci/devices/%s/reset) or power-cycle the card, or use "
-			       "--force",
+			       "--force=dead",
 			       a, v->host.sysfs_root, a);
 	if (was)
 		ret = quarantine_clear(&v->host, &addr, err);
 	if (ret)
 		return ret;
-	if (!(v->given & OPT_JSON)) {
+	if (!(v->value[OPT_JSON])) {
 		printf("%s: %s%s\n", a,
 		       was ? "out of quarantine, where it was because: " : "not in quarantine",
 		       was ? reason : "");
@@ -57,7 +58,7 @@ int vfctl_clear(struct vfctl *v, int argc, char **argv)
 
 	for (i = 0; i < argc && !ret; i++)
 		ret = clear_one(v, argv[i], list, &err);
-	if (!ret && v->given & OPT_JSON)
+	if (!ret && v->value[OPT_JSON])
 		json_print(list);
 	else
 		json_object_put(list);

@@ -118,7 +118,7 @@ int vfctl_explain(struct vfctl *v, int argc, char **argv)
 	if (ret || !ex)
 		return vfctl_fail(v, &err);
 	pci_addr_str(&addr, a);
-	if (v->given & OPT_JSON)
+	if (v->value[OPT_JSON])
 		explain_json(&addr, ex);
 	else
 		explain_text(a, ex);

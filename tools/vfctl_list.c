@@ -134,7 +134,7 @@ int vfctl_list(struct vfctl *v, int argc, char **argv)
 		return vfctl_fail(v, &err);
 	}
 	names = vfctl_names(v);
-	if (v->given & OPT_JSON)
+	if (v->value[OPT_JSON])
 		list_json(inv, &sick, names);
 	else
 		list_text(inv, &sick, names);

@@ -47,7 +47,7 @@ static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 	if (info->group < 0 || group_explain(&v->host, info->group, &s->explain, NULL))
 		s->explain = NULL;
 	s->sick = quarantine_has(&v->host, &info->addr, s->sick_why);
-	s->use = use_check(&v->host, NULL, &info->addr, &s->evidence, &s->use_err);
+	s->use = use_check(&v->host, NULL, &info->addr, 0, &s->evidence, &s->use_err);
 }
 
 static void show_sriov(struct vfctl *v, const struct shown *s)
@@ -246,7 +246,7 @@ static void show(struct vfctl *v, struct shown *s)
 	struct pci_names *names = vfctl_names(v);
 
 	gather(v, names, s);
-	if (v->given & OPT_JSON)
+	if (v->value[OPT_JSON])
 		show_json(v, s);
 	else
 		show_text(v, s);

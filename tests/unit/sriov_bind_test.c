@@ -25,7 +25,7 @@
 #define VF0 "0000:01:10.0"
 #define SYS "sys/devices/pci0000:00/"
 
-static int bind_one(struct fake *f, const char *addr, const char *driver, bool force,
+static int bind_one(struct fake *f, const char *addr, const char *driver, unsigned int force,
 		    struct err *err)
 {
 	struct pci_addr a = fake_at(addr);
@@ -51,29 +51,29 @@ static void test_round_trip(void **state)
 	char *before = fake_snapshot(f), *after;
 	struct bind_report report;
 
-	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 3);
 	assert_string_equal(report.from, "igb");
 	assert_string_equal(report.to, "vfio-pci");
 	expect_driver(f, IGB, "vfio-pci", "vfio-pci");
-	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
 
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 3);
 	expect_driver(f, IGB, "igb", "");
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
 
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 1);
 	expect_driver(f, IGB, "", "");
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
-	assert_int_equal(func_bind(&f->host, &a, 1, "igb", false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, "igb", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 2);
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, false, &report, NULL), 0);
-	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, false, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_NONE, 0, &report, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &a, 1, BIND_DEFAULT, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 1);
 	fake_netdev(f, IGB, "eth0", 0, NULL); /* the fake makes none for a PF's driver */
 	fake_remove(f, "sys/class/net/eth0");
@@ -92,11 +92,11 @@ static void test_driver_names(void **state)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(bind_one(f, IGB, bad[i], true, &err), -EINVAL);
-	assert_int_equal(bind_one(f, IGB, "mlx5_vfio_pci", false, &err), -ENOENT);
+		assert_int_equal(bind_one(f, IGB, bad[i], ~0u, &err), -EINVAL);
+	assert_int_equal(bind_one(f, IGB, "mlx5_vfio_pci", 0, &err), -ENOENT);
 	assert_string_equal(err.msg,
 			    "driver mlx5_vfio_pci is not loaded; run: modprobe mlx5_vfio_pci");
-	assert_int_equal(bind_one(f, "0000:09:00.0", "vfio-pci", false, &err), -ENODEV);
+	assert_int_equal(bind_one(f, "0000:09:00.0", "vfio-pci", 0, &err), -ENODEV);
 	assert_string_equal(err.msg, "0000:09:00.0: no such function");
 	assert_int_equal(f->host.writes, 0);
 }
@@ -129,7 +129,7 @@ static void test_refused_by_driver(void **state)
 		before = fake_snapshot(f);
 		strcpy(f->refuse, "vfio-pci");
 		f->refuse_code = answers[i].code;
-		assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), answers[i].code);
+		assert_int_equal(bind_one(f, IGB, "vfio-pci", 0, &err), answers[i].code);
 		if (!strstr(err.msg, answers[i].text))
 			print_message("%s\n", err.msg);
 		assert_non_null(strstr(err.msg, answers[i].text));
@@ -147,7 +147,7 @@ static void test_no_iommu(void **state)
 	struct fake *f = *state;
 
 	fake_remove(f, SYS IGB "/iommu_group");
-	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EINVAL);
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", 0, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "it is in no IOMMU group"));
 	expect_driver(f, IGB, "igb", "");
 }
@@ -159,7 +159,7 @@ static void test_bridge(void **state)
 
 	strcpy(f->refuse, "vfio-pci");
 	f->refuse_code = -EINVAL;
-	assert_int_equal(bind_one(f, "0000:05:00.0", "vfio-pci", false, &err), -EINVAL);
+	assert_int_equal(bind_one(f, "0000:05:00.0", "vfio-pci", 0, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "VFIO takes no bridge: unbind it"));
 	expect_driver(f, "0000:05:00.0", "pcieport", "");
 }
@@ -170,7 +170,7 @@ static void test_link_does_not_appear(void **state)
 	struct fake *f = *state;
 
 	f->probe_fails = true;
-	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EIO);
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", 0, &err), -EIO);
 	f->probe_fails = false;
 	/* The fake let the roll-back's probe fail as well, and the message says so. */
 	assert_int_equal(err.code, -EIO);
@@ -204,7 +204,7 @@ static unsigned long rollback(const char *const *names, size_t count, const char
 		size_t i;
 
 		strip_netdevs(f);
-		assert_int_equal(vf_create(&f->host, &pf, 2, "igbvf", false, NULL, NULL), 0);
+		assert_int_equal(vf_create(&f->host, &pf, 2, "igbvf", 0, NULL, NULL), 0);
 		if (autoprobe_off)
 			fake_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
 		for (i = 0; i < count; i++) {
@@ -215,7 +215,7 @@ static unsigned long rollback(const char *const *names, size_t count, const char
 		}
 		before = fake_snapshot(f);
 		fake_fail(f, k, -EIO);
-		ret = func_bind(&f->host, addrs, count, driver, true, NULL, NULL);
+		ret = func_bind(&f->host, addrs, count, driver, ~0u, NULL, NULL);
 		after = fake_snapshot(f);
 		if (ret)
 			assert_string_equal(before, after);
@@ -255,7 +255,7 @@ static void test_all_or_nothing(void **state)
 	fake_remove(f, SYS IGB "/iommu_group");
 	free(before);
 	before = fake_snapshot(f);
-	assert_int_equal(func_bind(&f->host, addrs, 3, "vfio-pci", false, NULL, &err), -EINVAL);
+	assert_int_equal(func_bind(&f->host, addrs, 3, "vfio-pci", 0, NULL, &err), -EINVAL);
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
 	free(before);
@@ -263,11 +263,11 @@ static void test_all_or_nothing(void **state)
 	/* One in use: nothing is written. */
 	f->host.writes = 0;
 	fake_netdev(f, "0000:06:02.0", "eth2", 1, "192.0.2.7");
-	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EBUSY);
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", 0, NULL, &err), -EBUSY);
 	assert_string_equal(err.msg, "0000:06:02.0: eth2 is up with address 192.0.2.7; bring it "
-				     "down or use --force");
+				     "down or use --force=address");
 	assert_int_equal(f->host.writes, 0);
-	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", true, NULL, &err), 0);
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", ~0u, NULL, &err), 0);
 	assert_int_equal(f->host.writes, 6);
 }
 
@@ -277,10 +277,10 @@ static void test_pf_with_vfs(void **state)
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
-	assert_int_equal(vf_create(&f->host, &pf, 3, "vfio-pci", false, NULL, &err), 0);
-	assert_int_equal(bind_one(f, IGB, "vfio-pci", false, &err), -EBUSY);
+	assert_int_equal(vf_create(&f->host, &pf, 3, "vfio-pci", 0, NULL, &err), 0);
+	assert_int_equal(bind_one(f, IGB, "vfio-pci", 0, &err), -EBUSY);
 	assert_string_equal(err.msg, IGB ": its 3 VFs would vanish with its driver igb; run: vfctl "
-					 "destroy " IGB ", or use --force");
+					 "destroy " IGB ", or use --force=vfs");
 }
 
 static bool stop_now(void *opaque)
@@ -296,7 +296,7 @@ static void test_interrupted(void **state)
 	struct fake *f = *state;
 
 	f->host.stop = stop_now;
-	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", false, NULL, &err), -EINTR);
+	assert_int_equal(func_bind(&f->host, addrs, 2, "vfio-pci", 0, NULL, &err), -EINTR);
 	assert_int_equal(f->host.writes, 0);
 }
 
@@ -309,25 +309,25 @@ static void test_lock(void **state)
 	struct func_lock lock;
 	int fd;
 
-	assert_int_equal(vf_create(&f->host, &pf, 1, "vfio-pci", false, NULL, NULL), 0);
+	assert_int_equal(vf_create(&f->host, &pf, 1, "vfio-pci", 0, NULL, NULL), 0);
 	assert_int_equal(host_path(path, f->host.run_root, IGB ".lock"), 0);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_int_equal(pwrite(fd, "pid 4711\n", 9, 0), 9);
 	/* A VF is locked through its PF. */
-	assert_int_equal(bind_one(f, VF0, "none", false, &err), -EBUSY);
+	assert_int_equal(bind_one(f, VF0, "none", 0, &err), -EBUSY);
 	assert_string_equal(err.msg, IGB ": another vfctl (pid 4711) is changing it; try again "
 					 "when that has ended");
-	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, &err), -EBUSY);
-	assert_int_equal(bind_one(f, "0000:06:01.0", "none", false, &err), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, NULL, &err), -EBUSY);
+	assert_int_equal(bind_one(f, "0000:06:01.0", "none", 0, &err), 0);
 	close(fd);
 	assert_int_equal(func_lock(&f->host, &pf, &lock, &err), 0);
 	func_unlock(&lock);
-	assert_int_equal(bind_one(f, VF0, "none", false, &err), 0);
+	assert_int_equal(bind_one(f, VF0, "none", 0, &err), 0);
 	/* Nowhere to put locks: not root, no XDG_RUNTIME_DIR. */
 	f->host.run_root[0] = '\0';
-	assert_int_equal(bind_one(f, VF0, "vfio-pci", false, &err), -EACCES);
+	assert_int_equal(bind_one(f, VF0, "vfio-pci", 0, &err), -EACCES);
 	assert_string_equal(err.msg, IGB ": changing it needs root; run it with sudo");
 }
 

@@ -23,7 +23,7 @@
 #define IGB "0000:01:00.0"
 #define SYS "sys/devices/pci0000:00/"
 
-static int create(struct fake *f, unsigned int count, const char *driver, bool force,
+static int create(struct fake *f, unsigned int count, const char *driver, unsigned int force,
 		  struct vf_report *report, struct err *err)
 {
 	struct pci_addr pf = fake_at(IGB);
@@ -58,7 +58,7 @@ static void test_create(void **state)
 	struct pci_addr pf = fake_at(IGB);
 	unsigned int i;
 
-	assert_int_equal(create(f, 7, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(create(f, 7, "vfio-pci", 0, &report, NULL), 0);
 	/* autoprobe off, the count, two for each VF, autoprobe on. */
 	assert_int_equal(report.writes, 1 + 1 + 7 * 2 + 1);
 	assert_int_equal(report.before, 0);
@@ -68,14 +68,14 @@ static void test_create(void **state)
 	for (i = 0; i < 7; i++)
 		expect_vf(f, i, "vfio-pci", "vfio-pci");
 	expect_text(f, SYS IGB "/sriov_drivers_autoprobe", "1\n");
-	assert_int_equal(create(f, 7, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(create(f, 7, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
 	assert_int_equal(report.bound, 0);
-	assert_int_equal(vf_destroy(&f->host, &pf, false, &report, NULL), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 1);
 	assert_int_equal(report.before, 7);
 	assert_int_equal(report.after, 0);
-	assert_int_equal(vf_destroy(&f->host, &pf, false, &report, NULL), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
@@ -89,24 +89,24 @@ static void test_create_kernels_choice(void **state)
 	struct vf_report report;
 	struct pci_addr pf = fake_at(IGB);
 
-	assert_int_equal(create(f, 3, NULL, false, &report, NULL), 0);
+	assert_int_equal(create(f, 3, NULL, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 1);
 	expect_vf(f, 2, "igbvf", "");
 	assert_int_equal(f->native_binds, 3);
 	/* The same VFs, another driver: three writes each, and no new VFs. */
-	assert_int_equal(create(f, 3, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(create(f, 3, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 9);
 	assert_int_equal(report.bound, 3);
 	expect_vf(f, 0, "vfio-pci", "vfio-pci");
-	assert_int_equal(create(f, 3, NULL, false, &report, NULL), 0);
+	assert_int_equal(create(f, 3, NULL, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
-	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, NULL), 0);
-	assert_int_equal(create(f, 3, BIND_NONE, false, &report, NULL), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, NULL, NULL), 0);
+	assert_int_equal(create(f, 3, BIND_NONE, 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 3);
 	expect_vf(f, 0, "", "");
 	fake_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
-	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, NULL), 0);
-	assert_int_equal(create(f, 2, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, NULL, NULL), 0);
+	assert_int_equal(create(f, 2, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 5);
 	expect_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
 }
@@ -117,20 +117,20 @@ static void test_other_count(void **state)
 	struct fake *f = *state;
 	struct vf_report report;
 
-	assert_int_equal(create(f, 4, "vfio-pci", false, NULL, NULL), 0);
-	assert_int_equal(create(f, 6, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(create(f, 4, "vfio-pci", 0, NULL, NULL), 0);
+	assert_int_equal(create(f, 6, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.before, 4);
 	assert_int_equal(report.after, 6);
 	fake_process(f, 815, "viaduct", "vfio/22");
-	assert_int_equal(create(f, 5, "vfio-pci", false, NULL, &err), -EBUSY);
+	assert_int_equal(create(f, 5, "vfio-pci", 0, NULL, &err), -EBUSY);
 	assert_string_equal(err.msg, IGB ": its VF 0000:01:10.4 is in use: group 22 is open in "
-				     "viaduct (pid 815); stop that process or use --force; another "
+				     "viaduct (pid 815); stop that process or use --force=vfio; another "
 				     "number of VFs means to remove all 6 first");
-	assert_int_equal(create(f, 6, "vfio-pci", false, &report, NULL), 0);
+	assert_int_equal(create(f, 6, "vfio-pci", 0, &report, NULL), 0);
 	assert_int_equal(report.writes, 0);
 	/* To change the driver of a VF in use is refused too. */
-	assert_int_equal(create(f, 6, "pci-stub", false, NULL, &err), -EBUSY);
-	assert_int_equal(create(f, 5, "vfio-pci", true, &report, NULL), 0);
+	assert_int_equal(create(f, 6, "pci-stub", 0, NULL, &err), -EBUSY);
+	assert_int_equal(create(f, 5, "vfio-pci", ~0u, &report, NULL), 0);
 	assert_int_equal(report.after, 5);
 }
 
@@ -141,15 +141,15 @@ static void test_destroy_in_use(void **state)
 	struct fake *f = *state;
 	char *before, *after;
 
-	assert_int_equal(create(f, 3, "vfio-pci", false, NULL, NULL), 0);
+	assert_int_equal(create(f, 3, "vfio-pci", 0, NULL, NULL), 0);
 	before = fake_snapshot(f);
 	fake_busy(f, "vfio/21");
-	assert_int_equal(vf_destroy(&f->host, &pf, false, NULL, &err), -EBUSY);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, NULL, &err), -EBUSY);
 	assert_string_equal(err.msg, IGB ": its VF 0000:01:10.2 is in use: group 21 is open in "
-				     "another process; stop what uses it or use --force");
+				     "another process; stop what uses it or use --force=vfio");
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
-	assert_int_equal(vf_destroy(&f->host, &pf, true, NULL, &err), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, ~0u, NULL, &err), 0);
 	free(before);
 	free(after);
 }
@@ -161,18 +161,18 @@ static void test_nonsense(void **state)
 	struct err err = { .code = 0 };
 	struct fake *f = *state;
 
-	assert_int_equal(create(f, 0, NULL, false, NULL, &err), -EINVAL);
-	assert_int_equal(create(f, 8, NULL, false, NULL, &err), -ERANGE);
+	assert_int_equal(create(f, 0, NULL, 0, NULL, &err), -EINVAL);
+	assert_int_equal(create(f, 8, NULL, 0, NULL, &err), -ERANGE);
 	assert_string_equal(err.msg, IGB ": 8 VFs asked for, it can have 7 at most");
-	assert_int_equal(create(f, 70000, NULL, false, NULL, &err), -ERANGE);
-	assert_int_equal(create(f, 2, "nope", false, NULL, &err), -ENOENT);
-	assert_int_equal(vf_create(&f->host, &none, 1, NULL, false, NULL, &err), -ENODEV);
-	assert_int_equal(vf_create(&f->host, &plain, 1, NULL, false, NULL, &err), -ENOTSUP);
-	assert_int_equal(vf_destroy(&f->host, &plain, false, NULL, &err), -ENOTSUP);
+	assert_int_equal(create(f, 70000, NULL, 0, NULL, &err), -ERANGE);
+	assert_int_equal(create(f, 2, "nope", 0, NULL, &err), -ENOENT);
+	assert_int_equal(vf_create(&f->host, &none, 1, NULL, 0, NULL, &err), -ENODEV);
+	assert_int_equal(vf_create(&f->host, &plain, 1, NULL, 0, NULL, &err), -ENOTSUP);
+	assert_int_equal(vf_destroy(&f->host, &plain, 0, NULL, &err), -ENOTSUP);
 	assert_int_equal(f->host.writes, 0);
-	assert_int_equal(create(f, 2, NULL, false, NULL, &err), 0);
+	assert_int_equal(create(f, 2, NULL, 0, NULL, &err), 0);
 	assert_int_equal(func_vf_addr(&f->host, &pf, 1, &vf), 0);
-	assert_int_equal(vf_create(&f->host, &vf, 1, NULL, false, NULL, &err), -ENOTSUP);
+	assert_int_equal(vf_create(&f->host, &vf, 1, NULL, 0, NULL, &err), -ENOTSUP);
 	assert_string_equal(err.msg, "0000:01:10.2 is itself a VF; name its PF " IGB);
 }
 
@@ -203,12 +203,12 @@ static void test_numvfs_errors(void **state)
 
 		had = (int)(i % 2);
 		if (had)
-			assert_int_equal(create(f, 2, "vfio-pci", false, NULL, NULL), 0);
+			assert_int_equal(create(f, 2, "vfio-pci", 0, NULL, NULL), 0);
 		before = fake_snapshot(f);
 		err_clear(&err);
 		/* autoprobe first; with VFs there, 0 is written before the count. */
 		fake_fail(f, 2 + (unsigned long)had, answers[i / 2].code);
-		assert_int_equal(create(f, 5, "vfio-pci", false, NULL, &err), answers[i / 2].code);
+		assert_int_equal(create(f, 5, "vfio-pci", 0, NULL, &err), answers[i / 2].code);
 		assert_non_null(strstr(err.msg, IGB ": cannot set the number of VFs to 5: the "
 					       "kernel answered E"));
 		if (!strstr(err.msg, answers[i / 2].text))
@@ -229,7 +229,7 @@ static void test_fewer_vfs(void **state)
 	char *before = fake_snapshot(f), *after;
 
 	f->vfs_made = 5;
-	assert_int_equal(create(f, 7, "vfio-pci", false, NULL, &err), -EIO);
+	assert_int_equal(create(f, 7, "vfio-pci", 0, NULL, &err), -EIO);
 	assert_string_equal(err.msg, IGB ": asked for 7 VFs, but its driver made 5; ask for fewer, "
 				     "or see: dmesg");
 	after = fake_snapshot(f);
@@ -244,7 +244,7 @@ static void test_late_vfs(void **state)
 	struct fake *f = *state;
 
 	f->late_ms = 50;
-	assert_int_equal(create(f, 7, "vfio-pci", false, NULL, &err), 0);
+	assert_int_equal(create(f, 7, "vfio-pci", 0, NULL, &err), 0);
 	expect_vf(f, 6, "vfio-pci", "vfio-pci");
 }
 
@@ -255,7 +255,7 @@ static void test_too_late_vfs(void **state)
 
 	f->late_ms = 300;
 	f->host.wait_ms = 40;
-	assert_int_equal(create(f, 3, "vfio-pci", false, NULL, &err), -ETIMEDOUT);
+	assert_int_equal(create(f, 3, "vfio-pci", 0, NULL, &err), -ETIMEDOUT);
 	assert_non_null(strstr(err.msg, "VF 0 of 3 did not appear"));
 	expect_text(f, SYS IGB "/sriov_numvfs", "0\n");
 	expect_text(f, SYS IGB "/sriov_drivers_autoprobe", "1\n");
@@ -290,7 +290,7 @@ static void test_interrupted(void **state)
 	f->host.stop = stop_asked;
 	f->host.progress = stop_at;
 	f->host.report_opaque = &s;
-	assert_int_equal(create(f, 7, "vfio-pci", false, NULL, &err), -EINTR);
+	assert_int_equal(create(f, 7, "vfio-pci", 0, NULL, &err), -EINTR);
 	after = fake_snapshot(f);
 	assert_string_equal(before, after);
 	free(before);
@@ -325,8 +325,8 @@ static int play(struct fake *f, const struct scene *s)
 {
 	struct pci_addr pf = fake_at(IGB);
 
-	return s->want ? create(f, s->want, s->driver, false, NULL, NULL) :
-			 vf_destroy(&f->host, &pf, false, NULL, NULL);
+	return s->want ? create(f, s->want, s->driver, 0, NULL, NULL) :
+			 vf_destroy(&f->host, &pf, 0, NULL, NULL);
 }
 
 static struct fake *scene_new(const struct scene *s)
@@ -334,7 +334,7 @@ static struct fake *scene_new(const struct scene *s)
 	struct fake *f = fake_new_lab();
 
 	if (s->had)
-		assert_int_equal(create(f, s->had, s->had_driver, false, NULL, NULL), 0);
+		assert_int_equal(create(f, s->had, s->had_driver, 0, NULL, NULL), 0);
 	if (s->autoprobe_off)
 		fake_text(f, SYS IGB "/sriov_drivers_autoprobe", "0\n");
 	return f;

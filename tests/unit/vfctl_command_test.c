@@ -237,7 +237,7 @@ static void test_failures(void **state)
 	fake_text(f, "proc/net/route", "Iface\neth1\t0\n");
 	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/net/eth1/flags", "0x1003\n");
 	EXPECT_ERROR(f, 1, "0000:06:01.0: eth1 is up and carries a route; bring it down or use "
-			   "--force", "bind", "eth2", "eth1", "vfio-pci");
+			   "--force=route", "bind", "eth2", "eth1", "vfio-pci");
 	fake_remove(f, "sys/bus");
 	EXPECT_ERROR(f, 1, "there is no PCI bus", "list");
 }
@@ -248,7 +248,10 @@ static void test_usage(void **state)
 	struct run r;
 
 	EXPECT_ERROR(f, 2, "there is no command \"lost\"", "lost");
-	EXPECT_ERROR(f, 2, "list takes no --force", "list", "--force");
+	EXPECT_ERROR(f, 2, "list takes no --force", "list", "--force=mount");
+	EXPECT_ERROR(f, 2, "--force needs the kind of use", "destroy", "eth0", "--force");
+	EXPECT_ERROR(f, 2, "\"all\" is no kind of use; there are: address, route,", "--force=all",
+		     "destroy", "eth0");
 	EXPECT_ERROR(f, 2, "bind takes no --driver", "bind", "eth0", "--driver", "x");
 	EXPECT_ERROR(f, 2, "usage: vfctl show FUNCTION", "show");
 	EXPECT_ERROR(f, 2, "usage: vfctl create PF N", "create", "eth0");
@@ -498,7 +501,7 @@ static void test_quarantine(void **state)
 	run_done(&r);
 
 	EXPECT_ERROR(f, 1, "0000:06:01.0: it still answers nothing but ones", "clear", "06:01.0");
-	RUN(f, &r, "clear", "--force", "06:01.0", "eth2");
+	RUN(f, &r, "clear", "--force=dead", "06:01.0", "eth2");
 	assert_int_equal(r.code, 0);
 	assert_string_equal(r.out, "0000:06:01.0: out of quarantine, where it was because: it died "
 				   "of a reset\n0000:06:02.0: not in quarantine\n");

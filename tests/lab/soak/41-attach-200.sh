@@ -56,4 +56,4 @@ modprobe igbvf
 "$VFCTL" bind "$vf" igbvf >/dev/null
 check "and its own driver takes it" [ -n "$(lab_netdev "$vf")" ]
 check "the host's log is clean" [ -z "$(dmesg | grep -E 'BUG|WARNING|DMAR.*fault|Call Trace')" ]
-"$VFCTL" destroy "$pf" --force >/dev/null || fail "vfctl destroy"
+"$VFCTL" destroy "$pf" --force=vfio >/dev/null || fail "vfctl destroy"

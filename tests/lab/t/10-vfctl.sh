@@ -112,7 +112,7 @@ ip link set "$vfnet" netns $other
 refused "an interface in another network namespace" 'another network namespace' create "$eth" 3 --driver vfio-pci
 kill $other
 wait $other 2>/dev/null
-ok "with --force" create "$eth" 3 --driver vfio-pci --force
+ok "with --force=netns" create "$eth" 3 --driver vfio-pci --force=netns
 ok "destroy" destroy "$eth"
 ok "destroy again" destroy "$eth" --json
 check "takes no write" json $out "d['writes'] == 0"
@@ -160,9 +160,9 @@ check "not root: one line with the remedy" [ "$(cat $err)" = "vfctl: $pf: changi
 # --- drivers -------------------------------------------------------------------------------------
 ip addr add 10.0.2.50/24 dev "$eth"
 ip link set "$eth" up
-refused "a PF with an address" "$pf: $eth is up with address 10.0.2.50; bring it down or use --force" bind "$pf" vfio-pci
+refused "a PF with an address" "$pf: $eth is up with address 10.0.2.50; bring it down or use --force=address" bind "$pf" vfio-pci
 refused "unbind of it" "$eth is up with address" unbind "$eth"
-ok "with --force" bind "$pf" vfio-pci --force
+ok "with --force=address,route" bind "$pf" vfio-pci --force=address,route
 check "it is bound" [ "$(lab_driver "$pf")" = vfio-pci ]
 ok "back to its own driver" bind "$pf" default
 same "its own driver has it again"

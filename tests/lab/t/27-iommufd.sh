@@ -122,7 +122,7 @@ check "the VF is free" function_free "$vf"
 # A VF whose PF is with vfio-pci as well, so that both must agree on a token.
 token=5d5f4a36-1e3c-4bb2-9e0a-0c1a62b8a9f1
 echo Y >/sys/module/vfio_pci/parameters/enable_sriov
-"$VFCTL" bind --force "$pf" vfio-pci >/dev/null || die "vfctl bind $pf"
+"$VFCTL" bind --force=address,route "$pf" vfio-pci >/dev/null || die "vfctl bind $pf"
 echo 1 >"/sys/bus/pci/devices/$pf/sriov_numvfs"
 vf=$(lab_vf "$pf" 0)
 check "the kernel gives such a VF to vfio-pci" [ "$(lab_driver "$vf")" = vfio-pci ]

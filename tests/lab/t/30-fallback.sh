@@ -64,5 +64,5 @@ falls_back "bound elsewhere" "$vf" "$vf: .*bound to igbvf.*vfctl bind $vf vfio-p
 refused "bound elsewhere, named outright" "bound to igbvf" --device "vfio-pci,host=$vf"
 refused "the same function twice" "twice|already" --device "net,host=$vf1" --device "net,host=$vf1"
 check "nothing stays taken" function_free "$vf1"
-check "vfctl takes the VFs back" "$VFCTL" destroy "$pf" --force
+check "vfctl takes the VFs back" "$VFCTL" destroy "$pf" --force=vfio
 check "none is left" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 0 ]

@@ -25,4 +25,4 @@ show /mnt/log
 check "vfctl cannot bind and leaves it as it was" bash -c "! $VFCTL bind $vf vfio-pci 2>/mnt/bind"
 sed -n 's/^/# /p' /mnt/bind
 check "no override stays behind" grep -q '(null)' "/sys/bus/pci/devices/$vf/driver_override"
-"$VFCTL" destroy "$pf" --force >/dev/null
+"$VFCTL" destroy "$pf" --force=vfio >/dev/null
