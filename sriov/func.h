@@ -97,6 +97,12 @@ bool func_exists(const struct host *host, const struct pci_addr *addr);
 /* False when the function's config space reads as all ones: it is dead, or gone. */
 bool func_answers(const struct host *host, const struct pci_addr *addr);
 
+#define FUNC_SERIAL_MAX 24 /* "00-1b-21-ff-ff-12-34-56" and the terminator */
+
+/* The card's serial number (PCIe 4.0, 7.9.3), as lspci writes it. Returns 0; -ENOENT when it has
+ * none or this user may not read it: that is root's; or -errno. */
+int func_serial(const struct host *host, const struct pci_addr *addr, char buf[FUNC_SERIAL_MAX]);
+
 /* The driver's name in @buf, "" when none is bound. */
 void func_driver(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX]);
 

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "host_file.h"
 
 static int real_write(struct host *host, const char *path, const char *text)
 {
@@ -67,6 +68,7 @@ static const struct host_ops real_ops = {
 	.write = real_write,
 	.net_addr = real_net_addr,
 	.node_try = real_node_try,
+	.replace = host_file_replace,
 };
 
 static int set_root(char root[HOST_ROOT_MAX], const char *dir, const char *sub)

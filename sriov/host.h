@@ -30,6 +30,9 @@ struct host_ops {
 	/* Opens and closes the device node @path, with O_EXCL when @excl. Returns 0 (could be
 	 * opened), -EBUSY (somebody holds it), -ENOENT and so on. */
 	int (*node_try)(const struct host *host, const char *path, int excl);
+	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,
+	 * be gone. Returns 0 or -errno. */
+	int (*replace)(const struct host *host, const char *path, const char *text);
 };
 
 struct host {

@@ -505,6 +505,8 @@ struct fake *fake_new(void)
 	snprintf(f->sys, sizeof(f->sys), "%s/sys", f->base);
 	fk_path(f, path, "run/");
 	make_folders(path);
+	fk_path(f, path, "var/lib/");
+	make_folders(path);
 	fake_text(f, "sys/bus/pci/drivers_probe", "");
 	fk_path(f, path, "sys/bus/pci/devices/");
 	make_folders(path);
@@ -519,6 +521,7 @@ struct fake *fake_new(void)
 	f->ops.write = fk_write;
 	f->ops.net_addr = fk_net_addr;
 	f->ops.node_try = fk_node_try;
+	f->ops.replace = fk_replace;
 	f->host.ops = &f->ops;
 	f->host.opaque = f;
 	f->host.wait_ms = 2000;

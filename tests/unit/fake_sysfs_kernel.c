@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sriov/host_file.h"
+
 static bool driver_takes(const struct fake *f, const char *driver, const char *addr)
 {
 	const struct fake_driver *d = fk_find_driver(f, driver);
@@ -283,4 +285,16 @@ int fk_node_try(const struct host *host, const char *path, int excl)
 			return -EBUSY;
 	}
 	return access(path, F_OK) < 0 ? -errno : 0;
+}
+
+int fk_replace(const struct host *host, const char *path, const char *text)
+{
+	struct fake *f = host->opaque;
+
+	f->seen++;
+	if (f->seen == f->fail_at)
+		return f->fail_code;
+	if (strncmp(path, f->base, strlen(f->base)) != 0)
+		fk_die("a file outside the fake", path);
+	return host_file_replace(host, path, text);
 }

@@ -38,6 +38,8 @@ void fk_detach(struct fake *f, const char *addr);
 int fk_write(struct host *host, const char *path, const char *text);
 int fk_net_addr(const struct host *host, const char *ifname, char *buf, size_t size);
 int fk_node_try(const struct host *host, const char *path, int excl);
+/* Counts and fails as fk_write() does. */
+int fk_replace(const struct host *host, const char *path, const char *text);
 
 /* Waits until VFs that come late have come. */
 void fk_late_join(struct fake *f);
