@@ -127,14 +127,6 @@ static bool vf_is_there(const struct txn *t, unsigned int index)
 	return !func_vf_addr(t->host, &t->pf, index, &vf) && func_exists(t->host, &vf);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int stopped(const struct txn *t, struct err *err)
 {
 	if (!host_stopped(t->host))
@@ -146,7 +138,7 @@ static int stopped(const struct txn *t, struct err *err)
 static int wait_vfs(const struct txn *t, long count, bool heed, struct err *err)
 {
 	struct timespec nap = { .tv_nsec = 1000000 };
-	uint64_t end = now_ms() + t->host->wait_ms;
+	uint64_t end = host_now_ms() + t->host->wait_ms;
 	unsigned int i;
 	int ret;
 
@@ -155,7 +147,7 @@ static int wait_vfs(const struct txn *t, long count, bool heed, struct err *err)
 			ret = heed ? stopped(t, err) : 0;
 			if (ret)
 				return ret;
-			if (now_ms() >= end)
+			if (host_now_ms() >= end)
 				return err_set(err, -ETIMEDOUT, "%s: VF %u of %ld did not appear "
 					       "within %u s; see: dmesg", t->a, i, count,
 					       t->host->wait_ms / 1000);
