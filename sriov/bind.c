@@ -234,6 +234,14 @@ int func_bind_locked(struct host *host, const struct pci_addr *addr, const char 
 	return 0;
 }
 
+int func_unbind_locked(struct host *host, const struct pci_addr *addr, struct err *err)
+{
+	struct bind_state before;
+	int ret = bind_state_read(host, addr, &before, err);
+
+	return ret ? ret : step_unbind(host, &before, BIND_NONE, err);
+}
+
 /* Taking a PF from its driver removes its VFs, and nothing could bring them back as they were. */
 static int check_no_vfs(const struct host *host, const struct bind_state *now, struct err *err)
 {

@@ -72,4 +72,7 @@ int bind_state_restore(struct host *host, const struct bind_state *state, struct
 int func_bind_locked(struct host *host, const struct pci_addr *addr, const char *driver,
 		     struct bind_report *report, struct err *err);
 
+/* Takes the function from its driver and leaves the override as it is, with the same three done. */
+int func_unbind_locked(struct host *host, const struct pci_addr *addr, struct err *err);
+
 #endif

@@ -5,17 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/io.h"
+#include "base/util.h"
 #include "host_file.h"
 
 static int real_write(struct host *host, const char *path, const char *text)
@@ -65,10 +71,34 @@ static int real_node_try(const struct host *host, const char *path, int excl)
 	return 0;
 }
 
+#define OWN_MAC_ROOM 32 /* MAX_ADDR_LEN of linux/netdevice.h, which does not go with net/if.h */
+
+static int real_net_own_mac(const struct host *host, const char *ifname, unsigned char mac[6])
+{
+	CLEANUP_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union {
+		struct ethtool_perm_addr head;
+		unsigned char bytes[sizeof(struct ethtool_perm_addr) + OWN_MAC_ROOM];
+	} perm = { .head = { .cmd = ETHTOOL_GPERMADDR, .size = OWN_MAC_ROOM } };
+	struct ifreq req = { .ifr_data = (void *)&perm };
+
+	(void)host;
+	if (strlen(ifname) >= sizeof(req.ifr_name))
+		return -ENODEV;
+	memcpy(req.ifr_name, ifname, strlen(ifname) + 1);
+	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &req) < 0)
+		return -errno;
+	if (perm.head.size != 6)
+		return -ENODATA;
+	memcpy(mac, perm.bytes + sizeof(perm.head), 6);
+	return 0;
+}
+
 static const struct host_ops real_ops = {
 	.write = real_write,
 	.net_addr = real_net_addr,
 	.node_try = real_node_try,
+	.net_own_mac = real_net_own_mac,
 	.replace = host_file_replace,
 };
 

@@ -31,6 +31,8 @@ struct host_ops {
 	/* Opens and closes the device node @path, with O_EXCL when @excl. Returns 0 (could be
 	 * opened), -EBUSY (somebody holds it), -ENOENT and so on. */
 	int (*node_try)(const struct host *host, const char *path, int excl);
+	/* The MAC that the card of @ifname was made with. May be NULL. Returns 0 or -errno. */
+	int (*net_own_mac)(const struct host *host, const char *ifname, unsigned char mac[6]);
 	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,
 	 * be gone. Returns 0 or -errno. */
 	int (*replace)(const struct host *host, const char *path, const char *text);

@@ -95,16 +95,12 @@ static void lock_owner(const struct host *host, const struct pci_addr *addr, str
 		*ret = *addr;
 }
 
-int func_lock(const struct host *host, const struct pci_addr *addr, struct func_lock *ret_lock,
-	      struct err *err)
+int func_lock_named(const struct host *host, const char *name, struct func_lock *ret_lock,
+		    struct err *err)
 {
-	char a[PCI_ADDR_STRLEN];
-	struct pci_addr owner;
 	int fd, ret, pid;
 
-	lock_owner(host, addr, &owner);
-	pci_addr_str(&owner, a);
-	fd = lock_open(host, a, err);
+	fd = lock_open(host, name, err);
 	if (fd < 0)
 		return fd;
 	ret = lock_wait(host, fd);
@@ -117,8 +113,31 @@ int func_lock(const struct host *host, const struct pci_addr *addr, struct func_
 	fd_close(&ret_lock->fd);
 	if (ret == -EBUSY)
 		return err_set(err, ret, "%s: another vfctl (pid %d) is changing it; try again "
-			       "when that has ended", a, pid);
-	return err_sys(err, ret, "%s: cannot take its lock", a);
+			       "when that has ended", name, pid);
+	return err_sys(err, ret, "%s: cannot take its lock", name);
+}
+
+int func_lock(const struct host *host, const struct pci_addr *addr, struct func_lock *ret_lock,
+	      struct err *err)
+{
+	char a[PCI_ADDR_STRLEN];
+	struct pci_addr owner;
+
+	lock_owner(host, addr, &owner);
+	return func_lock_named(host, pci_addr_str(&owner, a), ret_lock, err);
+}
+
+int func_lock_peek(const struct host *host, const struct pci_addr *addr)
+{
+	char path[HOST_PATH_MAX], a[PCI_ADDR_STRLEN];
+	CLEANUP_CLOSE int fd = -1;
+	int autoprobe = -1;
+
+	if (*host->run_root && !host_path(path, host->run_root, "%s.lock", pci_addr_str(addr, a)))
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0)
+		note_read(fd, &autoprobe);
+	return autoprobe;
 }
 
 void func_unlock(struct func_lock *lock)

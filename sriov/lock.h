@@ -26,6 +26,13 @@ struct func_lock {
 int func_lock(const struct host *host, const struct pci_addr *addr, struct func_lock *ret,
 	      struct err *err);
 
+/* What the lock's file of @addr's card remembers, without taking the lock: 0, 1, or -1 for nothing. */
+int func_lock_peek(const struct host *host, const struct pci_addr *addr);
+
+/* The lock ROOT/@name.lock, which is no card's, in the same way. */
+int func_lock_named(const struct host *host, const char *name, struct func_lock *ret,
+		    struct err *err);
+
 /* Drops the lock. The file goes on remembering while lock->autoprobe is 0 or 1, else it is
  * emptied. Does nothing for a lock that is not held. */
 void func_unlock(struct func_lock *lock);

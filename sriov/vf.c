@@ -17,7 +17,6 @@
 #include "vf_wait.h"
 
 #define DEV "bus/pci/devices/%s/"
-#define VFS_MAX 65535 /* NumVFs is 16 bits wide (PCIe base specification, 9.3.3.7) */
 
 /* One change of one PF. */
 struct txn {
@@ -39,7 +38,7 @@ static long read_count(const struct txn *t)
 
 	if (host_read_long(t->host, &count, DEV "sriov_numvfs", t->a) || count < 0)
 		return 0;
-	return MIN(count, VFS_MAX);
+	return MIN(count, VF_COUNT_MAX);
 }
 
 static int read_autoprobe(const struct txn *t)
@@ -391,4 +390,35 @@ int vf_destroy(struct host *host, const struct pci_addr *pf, unsigned int force,
 	       struct vf_report *ret_report, struct err *err)
 {
 	return change(host, pf, 0, NULL, force, ret_report, err);
+}
+
+int vf_wait_all(struct host *host, const struct pci_addr *pf, unsigned int count, struct err *err)
+{
+	struct txn t = { .host = host, .pf = *pf };
+
+	pci_addr_str(pf, t.a);
+	return wait_vfs(&t, count, true, err);
+}
+
+int vf_count_write(struct host *host, const struct pci_addr *pf, unsigned int count,
+		   struct err *err)
+{
+	struct txn t = { .host = host, .pf = *pf };
+	int ret;
+
+	pci_addr_str(pf, t.a);
+	ret = write_count(&t, count, err);
+	return ret ? ret : wait_vfs(&t, count, true, err);
+}
+
+int vf_autoprobe_write(struct host *host, const struct pci_addr *pf, struct func_lock *lock,
+		       int before, int value, struct err *err)
+{
+	struct txn t = { .host = host, .pf = *pf, .autoprobe = before, .lock = *lock };
+	int ret;
+
+	pci_addr_str(pf, t.a);
+	ret = write_autoprobe(&t, value, err);
+	*lock = t.lock;
+	return ret;
 }

@@ -13,6 +13,8 @@
 #include "host.h"
 #include "pci_addr.h"
 
+#define VF_COUNT_MAX 65535 /* NumVFs is 16 bits wide (PCIe base specification, 9.3.3.7) */
+
 struct vf_report {
 	struct pci_addr pf;
 	unsigned int before, after; /* VF counts */
@@ -45,5 +47,24 @@ int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
  * @ret_report may be NULL. Returns as vf_create(). */
 int vf_destroy(struct host *host, const struct pci_addr *pf, unsigned int force,
 	       struct vf_report *ret_report, struct err *err);
+
+/*
+ * The parts of vf_create() for who makes several changes one after the other: the caller holds the
+ * PF's lock, has asked use.h, and undoes what is to be undone.
+ */
+struct func_lock;
+
+/* Sets the number of VFs, from 0 or to 0, and waits for those that are made. As vf_create(). */
+int vf_count_write(struct host *host, const struct pci_addr *pf, unsigned int count,
+		   struct err *err);
+
+/* Sets the PF's sriov_drivers_autoprobe where it is not @value already; @before, which is what it was
+ * before any vfctl, is noted in the lock first. Nothing is done on a kernel without it. */
+int vf_autoprobe_write(struct host *host, const struct pci_addr *pf, struct func_lock *lock,
+		       int before, int value, struct err *err);
+
+/* Waits host->wait_ms for VFs 0 to @count - 1 of @pf. Returns 0, -ETIMEDOUT or -EINTR. */
+int vf_wait_all(struct host *host, const struct pci_addr *pf, unsigned int count,
+		struct err *err);
 
 #endif
