@@ -65,17 +65,23 @@ static int mark(struct job *j, struct lease *l, enum lease_state state,
 	return lease_record_write(&j->table, l, err);
 }
 
+static int no_such(const struct pci_addr *addr, struct err *err)
+{
+	char a[PCI_ADDR_STRLEN];
+
+	return err_set(err, -ENODEV, "%s: no such function", pci_addr_str(addr, a));
+}
+
 /* What the function is and has now, as a record of nobody's. */
 static int look(struct job *j, const struct pci_addr *addr, struct lease *ret, struct err *err)
 {
 	struct func_info info;
-	char a[PCI_ADDR_STRLEN];
 	int code;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->addr = *addr;
 	if (lease_id(j->host, addr, ret->id))
-		return err_set(err, -ENODEV, "%s: no such function", pci_addr_str(addr, a));
+		return no_such(addr, err);
 	code = bind_state_read(j->host, addr, &ret->bind, err);
 	if (!code)
 		code = func_read(j->host, addr, &info, err);
@@ -111,15 +117,16 @@ static int read_error(const struct pci_addr *addr, int code, struct err *err)
 }
 
 /* May it be handed out, as far as a look tells? The record, if there is one, goes to *@l: 1. */
-static int may_take(struct job *j, const struct pci_addr *addr, struct lease *l, struct err *err)
+static int may_take(const struct host *host, const struct pci_addr *addr, struct lease *l,
+		    struct err *err)
 {
-	int ret, found = lease_record_read(j->host, addr, vf_attr_find, l);
+	int ret, found = lease_record_read(host, addr, vf_attr_find, l);
 
 	if (found < 0)
 		return read_error(addr, found, err);
-	if (found && !is_free(j->host, l))
+	if (found && !is_free(host, l))
 		return held_error(l, err);
-	ret = quarantine_check(j->host, addr, err);
+	ret = quarantine_check(host, addr, err);
 	return ret ? ret : found;
 }
 
@@ -127,7 +134,7 @@ static int may_take(struct job *j, const struct pci_addr *addr, struct lease *l,
  * it is this program's to work on; 0: it is the owner's. */
 static int take_locked(struct job *j, const struct pci_addr *addr, struct lease *l, struct err *err)
 {
-	int ret, found = may_take(j, addr, l, err);
+	int ret, found = may_take(j->host, addr, l, err);
 
 	if (found < 0)
 		return found;
@@ -257,7 +264,7 @@ static int clean_and_hold(struct job *j, struct lease *l, struct err *err)
 static int acquire_one(struct job *j, const struct pci_addr *addr, struct lease *l,
 		       struct err *err)
 {
-	int ret = may_take(j, addr, l, err);
+	int ret = may_take(j->host, addr, l, err);
 	bool dirty = ret > 0;
 
 	/* Asked without the lock, for it may take long; a dirty one is asked again at its reset. */
@@ -294,14 +301,14 @@ struct pool_tally {
 	struct err last; /* of the others */
 };
 
-static void tally(struct job *j, struct pool_tally *t, const struct pci_addr *addr,
+static void tally(const struct host *host, struct pool_tally *t, const struct pci_addr *addr,
 		  const struct err *why)
 {
 	struct lease l;
 
-	if (lease_find(j->host, addr, &l) > 0)
+	if (lease_find(host, addr, &l) > 0)
 		t->leased++;
-	else if (quarantine_has(j->host, addr, NULL))
+	else if (quarantine_has(host, addr, NULL))
 		t->quarantined++;
 	else {
 		t->other++;
@@ -347,7 +354,7 @@ static int try_all(struct job *j, const struct pci_addr *addrs, size_t count, bo
 			return 0;
 		if (host_stopped(j->host))
 			return err_set(err, -EINTR, "interrupted");
-		tally(j, t, &addrs[i], &why);
+		tally(j->host, t, &addrs[i], &why);
 	}
 	return -ENODEV;
 }
@@ -380,6 +387,45 @@ int lease_acquire_pool(struct host *host, const char *pool, const char *owner, p
 		ret = acquire_any(&j, pool, ret_lease, err);
 	job_done(&j);
 	return ret;
+}
+
+/* One with a record is cleaned before it has to fit. */
+static int may_be_had(const struct host *host, const struct pci_addr *addr,
+		      const struct lease_by *by, struct err *err)
+{
+	struct lease l;
+	int ret = may_take(host, addr, &l, err);
+
+	if (!ret && !func_exists(host, addr))
+		ret = no_such(addr, err);
+	if (ret >= 0 && by && by->idle && by->idle(by->opaque, host, addr, err))
+		ret = -EBUSY;
+	if (!ret && by && by->fits)
+		ret = by->fits(by->opaque, host, addr, err);
+	return MIN(ret, 0);
+}
+
+int lease_peek_pool(const struct host *host, const char *pool, const struct lease_by *by,
+		    struct pci_addr *ret_addr, struct err *err)
+{
+	CLEANUP_FREE struct pci_addr *addrs = NULL;
+	struct pool_tally t = { .total = 0 };
+	struct err why;
+	size_t i, count;
+	int ret = pool_read(host, pool, &addrs, &count, err);
+
+	if (ret)
+		return ret;
+	for (i = 0; i < count; i++) {
+		memset(&why, 0, sizeof(why));
+		if (!may_be_had(host, &addrs[i], by, &why)) {
+			*ret_addr = addrs[i];
+			return 0;
+		}
+		tally(host, &t, &addrs[i], &why);
+	}
+	t.total = count;
+	return no_function(pool, &t, err);
 }
 
 /* May the lease in @l end, if its owner is @owner? */

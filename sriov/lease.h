@@ -119,6 +119,11 @@ int lease_acquire(struct host *host, const struct pci_addr *addr, const char *ow
 int lease_acquire_pool(struct host *host, const char *pool, const char *owner, pid_t pid,
 		       const struct lease_by *by, struct lease *ret, struct err *err);
 
+/* Which function lease_acquire_pool() would try first that looks as if it can be had; nothing is
+ * changed. Returns as that. */
+int lease_peek_pool(const struct host *host, const char *pool, const struct lease_by *by,
+		    struct pci_addr *ret, struct err *err);
+
 /*
  * Ends the lease of @addr, of @owner alone when that is not NULL, and cleans the function up: it is
  * reset, its settings and its driver are what they were when it was handed out, and it is still the
