@@ -53,8 +53,8 @@ struct group_member {
  *   eth0                    the function of a network interface
  *   PF/vfN                  the N-th VF (from 0) of a PF, given as address or interface
  *   PF/any                  any free VF of the PF: bound to vfio-pci or another VFIO driver, its
- *                           group viable, its group's node not held by another process, and not
- *                           in quarantine
+ *                           group viable, its group's node not held by another process, not in
+ *                           quarantine, and not leased to anybody (lease.h)
  * A VF counts as held when opening its /dev/vfio node answers EBUSY: the kernel lets a group be
  * open once only (vfio_group_fops_open()), also while a device of it is open through iommufd. The
  * node is closed again at once, so between this call and the caller's own open another process

@@ -228,6 +228,17 @@ static int kernel_attr(struct fake *f, const char *addr, const char *name, const
 		fk_attr(f, addr, name, "%c\n", *text);
 		return 0;
 	}
+	if (!strcmp(name, "reset")) {
+		f->resets++;
+		return f->reset_code;
+	}
+	/* enable_store() of drivers/pci/pci-sysfs.c. */
+	if (!strcmp(name, "enable")) {
+		if (fk_exists(f, TREE "/driver", addr))
+			return -EBUSY;
+		f->enables++;
+		return 0;
+	}
 	return -EACCES;
 }
 
