@@ -53,6 +53,25 @@ static const struct vfctl_command commands[] = {
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, -1, true, false },
+	{ "plan", vfctl_plan, "plan [--file PATH] [--force=KIND] [--json]",
+	  "Says which steps lead from what the host is to what the file asks for, in their order,\n"
+	  "what each of them costs, whom it hits, and what is in the way. Changes nothing.\n"
+	  "Exit status: 0 nothing to do, 2 there is, 1 it cannot be done or something failed.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_FILE), 0, 0, false, true },
+	{ "apply", vfctl_apply, "apply [--file PATH] [--force=KIND] [--json]",
+	  "Makes the host as the file asks: VFs, drivers, settings, modes, pools. Run again it\n"
+	  "writes nothing. If a step fails or is interrupted, all is put back; after a crash, run it\n"
+	  "again. Refused where it would take something that is in use.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_FILE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 0,
+	  0, true, false },
+	{ "restore", vfctl_restore, "restore [--force=KIND] [--json]",
+	  "Gives each function that apply ever touched the drivers, VFs, settings and mode that it\n"
+	  "had before the first apply, and removes the pools.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 0, 0, true, false },
+	{ "status", vfctl_status, "status [--file PATH] [--json]",
+	  "Holds the file against the host as it is now.\n"
+	  "Exit status: 0 it is as the file says, 2 it is not, 1 something failed.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FILE), 0, 0, false, true },
 	{ "clear", vfctl_clear, "clear FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",

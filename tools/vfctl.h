@@ -58,9 +58,16 @@ int vfctl_bind(struct vfctl *v, int argc, char **argv);
 int vfctl_explain(struct vfctl *v, int argc, char **argv);
 int vfctl_clear(struct vfctl *v, int argc, char **argv);
 int vfctl_unbind(struct vfctl *v, int argc, char **argv);
+int vfctl_plan(struct vfctl *v, int argc, char **argv);
+int vfctl_apply(struct vfctl *v, int argc, char **argv);
+int vfctl_restore(struct vfctl *v, int argc, char **argv);
+int vfctl_status(struct vfctl *v, int argc, char **argv);
 int vfctl_acquire(struct vfctl *v, int argc, char **argv);
 int vfctl_release(struct vfctl *v, int argc, char **argv);
 int vfctl_leases(struct vfctl *v, int argc, char **argv);
+
+/* Where the desired state is: --file, or /etc/vfctl.yaml. */
+const char *vfctl_file(const struct vfctl *v);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);
