@@ -123,8 +123,9 @@ struct vf_ops {
 	int (*nvme_admin)(struct host *host, const char *node, struct nvme_passthru_cmd *cmd);
 };
 
-/* Gives @host the real vf_ops. For programs that read or change settings: host_init() does not, so
- * that a program without that need carries no netlink library. */
+/* Gives @host the real vf_ops, unless it is another host whose tree is mounted somewhere: its kernel
+ * cannot be asked. For programs that read or change settings: host_init() does not, so that a
+ * program without that need carries no netlink library. */
 void vf_attr_init(struct host *host);
 
 #endif
