@@ -68,6 +68,7 @@ int vfctl_leases(struct vfctl *v, int argc, char **argv);
 
 /* Where the desired state is: --file, or /etc/vfctl.yaml. */
 const char *vfctl_file(const struct vfctl *v);
+int vfctl_set(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

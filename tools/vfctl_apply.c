@@ -7,6 +7,7 @@
 
 #include "sriov/apply.h"
 #include "sriov/plan.h"
+#include "sriov/vf_attr.h"
 #include "sriov/want.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
@@ -71,6 +72,7 @@ static int run(struct vfctl *v, const struct want *want)
 
 	if (v->value[OPT_JSON])
 		s.steps = json_object_new_array();
+	vf_attr_init(&v->host);
 	ret = want ? apply_run(&v->host, want, &opts, &report, &err) :
 		     apply_restore(&v->host, &opts, &report, &err);
 	if (s.steps)

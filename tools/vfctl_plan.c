@@ -8,6 +8,7 @@
 #include "sriov/apply.h"
 #include "sriov/journal.h"
 #include "sriov/plan.h"
+#include "sriov/vf_attr.h"
 #include "sriov/want.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
@@ -37,6 +38,7 @@ static int view_read(struct vfctl *v, struct view *w, struct err *err)
 	struct journal journal;
 	int ret = want_read(&w->want, vfctl_file(v), err);
 
+	vf_attr_init(&v->host);
 	if (!ret)
 		ret = apply_plan(&v->host, &w->want, &w->plan, &w->pools, err);
 	if (!ret)
