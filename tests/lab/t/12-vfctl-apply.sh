@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# lab: --cards igb,nvme --timeout 900
+# The desired state on a real kernel: the example applied from nothing, again, changed and taken back;
+# what the plan says; and an apply killed before each of its writes, then run again.
+set -uo pipefail
+. "$LAB_DIR/lib.sh"
+
+out=/mnt/out err=/mnt/err status=0 file=/etc/vfctl.yaml
+run() {
+	"$VFCTL" "$@" >$out 2>$err
+	status=$?
+}
+# gives STATUS WHAT COMMAND...
+gives() {
+	local wanted=$1 what=$2
+	shift 2
+	run "$@"
+	if [ $status = "$wanted" ]; then pass "$what"; else fail "$what: vfctl $*: status $status: $(cat $err $out)"; fi
+}
+json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
+# All that vfctl may change, and all functions there are.
+state() {
+	local dev attr
+	for dev in /sys/bus/pci/devices/*; do
+		echo "${dev##*/} $(lab_driver "${dev##*/}")"
+		for attr in driver_override sriov_numvfs sriov_drivers_autoprobe; do
+			[ ! -e "$dev/$attr" ] || echo "${dev##*/} $attr $(od -An -c "$dev/$attr" | xargs)"
+		done
+	done
+	ip link show "$eth" | grep ' vf '
+}
+same() { # FILE WHAT
+	if diff "$1" <(state) >/mnt/diff; then pass "$2"; else fail "$2: $(cat /mnt/diff)"; fi
+}
+vf_line() { ip link show "$eth" | grep " vf $1 "; }
+
+lab_load igb igbvf nvme vfio
+pf=$(lab_pf igb)
+nvme=$(lab_pf nvme)
+wait_for 10 test -e "/sys/bus/pci/devices/$pf/net"
+eth=$(lab_netdev "$pf")
+ip link set "$eth" up # igb limits rates of a link that is up only
+wait_for 20 grep -q 1 "/sys/class/net/$eth/carrier"
+state >/mnt/start
+
+# --- the example ---------------------------------------------------------------------------------
+mkdir -p /etc
+cp "$LAB_ROOT/tools/examples/vfctl.yaml" $file
+gives 2 "status before: not as the file says" status
+gives 2 "plan" plan
+cat $out
+check_log "the plan makes VFs" 'uplink: 4 VFs made$' $out
+check_log "and tells their settings" 'uplink: VF 0: mac 52:54:00:00:00:01, vlan 100, qos 3' $out
+same /mnt/start "plan changed nothing"
+gives 0 "apply" apply
+cat $out
+state >/mnt/asked
+vf_line 0
+check "ip link agrees: mac" grep -q '52:54:00:00:00:01' <(vf_line 0)
+check "ip link agrees: vlan and qos" grep -q 'vlan 100, qos 3' <(vf_line 0)
+check "ip link agrees: rate" grep -q 'tx rate 100' <(vf_line 0)
+check "ip link agrees: spoof check on, trust off" grep -qE 'spoof checking on.*trust off' <(vf_line 3)
+drivers=$(for n in 0 1 2 3; do lab_driver "$(lab_vf "$pf" $n)"; done | xargs)
+check "drivers" [ "$drivers" = "vfio-pci vfio-pci igbvf igbvf" ]
+check "the pools" [ "$(grep -c : /run/viaduct/pools/tenants)/$(cat /run/viaduct/pools/db)" = "2/$(lab_vf "$pf" 0)" ]
+gives 0 "apply again" apply --verbose
+check "takes no write" [ "$(grep -c 'vfctl: write' $err)" = 0 ]
+check_log "and says so" '^0 steps, 0 writes$' $out
+gives 0 "status: as the file says" status
+gives 0 "plan: nothing to do" plan --json
+check "in JSON too" json $out "not d['changes'] and d['steps'] == [] and d['in_the_way'] == []"
+
+# --- changed -------------------------------------------------------------------------------------
+cat >$file <<END
+version: 1
+devices:
+  - name: uplink
+    match: {address: "$pf", driver: igb}
+    vf-defaults: {driver: vfio-pci, trust: on}
+    vf:
+      0: {mac: "52:54:00:00:00:09", vlan: 7, max-rate: 50}
+END
+gives 2 "plan of another mac, vlan, trust, rate, driver" plan
+cat $out
+check_log "settings change live" 'VF 1 .*: trust on \(now off\)$' $out
+check_log "a driver needs an idle VF" 'VF 2 .*: vfio-pci \(now igbvf\) \[it has to be idle\]' $out
+gives 0 "apply of it" apply
+check "ip link agrees" grep -qE '52:54:00:00:00:09.*vlan 7.*tx rate 50.*trust on' <(vf_line 0)
+check "ip link agrees for VF 3" grep -q 'trust on' <(vf_line 3)
+check "no VF was made anew" grep -q '52:54:00:00:00:02' <(vf_line 1)
+sed -i 's/driver: igb}/driver: igb}\n    vfs: 2/' $file
+vf1=$(lab_vf "$pf" 1)
+sleep 300 3<>"/dev/vfio/$(lab_group "$vf1")" &
+holder=$!
+wait_for 5 test -e "/proc/$holder/fd/3"
+state >/mnt/four
+gives 2 "plan of another count, a guest in the way" plan
+cat $out
+check_log "the plan says what it destroys" 'its 4 VFs are removed \[destroys VFs\]' $out
+check_log "and whom it hits" "$vf1: group [0-9]+ is open in .* \\(pid $holder\\)" $out
+gives 1 "apply refuses" apply
+check_log "with the evidence" "$vf1: group [0-9]+ is open in .*--force=vfio" $err
+same /mnt/four "and changes nothing"
+kill $holder
+wait $holder 2>/dev/null
+gives 0 "apply, now that it is free" apply
+check "there are 2" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 2 ]
+gives 0 "restore" restore
+same /mnt/start "restored: byte for byte what was there at the start"
+check "and nothing is remembered" [ -z "$(ls /var/lib/vfctl/apply)" ]
+
+# --- what is in the way --------------------------------------------------------------------------
+sed -i 's/vfs: 2/vfs: 8/' $file
+gives 1 "more VFs than there are" plan
+check_log "it takes a reboot" 'in the way, and it takes a reboot: .*8 VFs asked for, it can have 7' $out
+sed -i 's/vfs: 8/vfz: 8/' $file
+gives 1 "a slip of the pen" apply
+check "one line with the place" [ "$(cat $err)" = "vfctl: $file:5: there is no \"vfz\" here; did you mean vf?" ]
+sed -i "s/address: \"$pf\"/address: \"$nvme\"/; s/vfz: 8/vfs: 1/" $file
+gives 1 "an address and a driver that disagree" apply
+check_log "and what is there" "$nvme is there, but its driver is nvme, not igb" $err
+same /mnt/start "nothing was changed"
+
+# --- killed --------------------------------------------------------------------------------------
+command -v strace >/dev/null || skip "strace is not there: an apply cannot be killed at its writes"
+cat >$file <<END
+version: 1
+devices:
+  - match: {address: "$pf"}
+    vfs: 2
+    vf:
+      0: {driver: vfio-pci, mac: "52:54:00:00:00:01", vlan: 100}
+      1: {driver: none, pool: spare}
+  - match: {address: "$nvme"}
+    driver: vfio-pci
+END
+gives 0 "apply, not killed" apply
+state >/mnt/asked
+gives 0 "restore" restore
+same /mnt/start "as it was"
+calls=write,sendmsg,sendto,rename,unlink
+broken=0 k=0 killed=1
+while [ $killed = 1 ]; do
+	k=$((k + 1))
+	# The child that changes the host is traced too, with a count of its own.
+	strace -f -qq -o /mnt/strace -e trace=$calls -e inject=$calls:signal=KILL:when=$k \
+		"$VFCTL" apply --json >$out 2>$err
+	killed=0
+	! grep -q 'killed by SIGKILL' /mnt/strace || killed=1
+	run apply
+	if [ $status != 0 ] || ! diff /mnt/asked <(state) >/mnt/diff; then
+		broken=$((broken + 1))
+		note "killed before call $k: $(cat $err /mnt/diff; tail -n 3 /mnt/strace)"
+	fi
+	run apply --verbose
+	if [ $status != 0 ] || grep -q 'vfctl: write' $err; then
+		broken=$((broken + 1))
+		note "killed before call $k, applied twice: $(cat $err)"
+	fi
+	run restore
+	if [ $status != 0 ] || ! diff /mnt/start <(state) >/mnt/diff; then
+		broken=$((broken + 1))
+		note "killed before call $k, then restored: $(cat $err /mnt/diff)"
+	fi
+	[ $k -lt 200 ] || break
+done
+note "$((k - 1)) calls at which it was killed"
+check "killed before every write, applied again: the state asked for; and restored" [ $broken = 0 ]
+check "that was at every write" [ $k -gt 20 -a $killed = 0 ]
