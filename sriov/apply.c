@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/util.h"
@@ -19,6 +20,7 @@
 #include "want_pool.h"
 
 #define LOOK_MS 1000 /* how long who uses what is taken for known */
+#define LINK_MS 15000u /* how long a link may take to come back */
 
 struct session {
 	struct host *host;
@@ -72,6 +74,34 @@ static int do_mode(const struct todo *t, struct err *err)
 	return eswitch_mode_write(t->host, &t->func->now.bind.addr, t->func->want.mode, err);
 }
 
+static bool wants_rates(const struct func_state *want)
+{
+	const uint32_t rates = BIT(VF_ATTR_MIN_RATE) | BIT(VF_ATTR_MAX_RATE);
+	unsigned int i;
+
+	for (i = 0; i < want->count; i++) {
+		if (want->vfs[i].attrs.has & rates)
+			return true;
+	}
+	return false;
+}
+
+/* Making VFs resets some cards, and a rate can be set while the link is up only. An interface that
+ * somebody brought up gets its link again, if there is a cable; one that is down has no carrier. */
+static void wait_link(struct host *host, const struct pci_addr *pf)
+{
+	const struct timespec nap = { .tv_nsec = 20 * 1000000L };
+	uint64_t end = host_now_ms() + MIN(host->wait_ms, LINK_MS);
+	struct func_info info;
+	long carrier = 0;
+
+	if (func_read(host, pf, &info, NULL) || !info.netdev_count)
+		return;
+	while (!host_read_long(host, &carrier, "class/net/%s/carrier", info.netdevs[0]) &&
+	       !carrier && !host_stopped(host) && host_now_ms() < end)
+		nanosleep(&nap, NULL);
+}
+
 static int do_vfs_make(const struct todo *t, struct err *err)
 {
 	const struct pci_addr *pf = &t->func->now.bind.addr;
@@ -79,7 +109,11 @@ static int do_vfs_make(const struct todo *t, struct err *err)
 
 	if (!ret && t->step->quiet && t->func->want.has & STATE_AUTOPROBE)
 		ret = vf_autoprobe_write(t->host, pf, t->lock, t->func->autoprobe, 0, err);
-	return ret ? ret : vf_count_write(t->host, pf, t->func->want.count, err);
+	if (!ret)
+		ret = vf_count_write(t->host, pf, t->func->want.count, err);
+	if (!ret && wants_rates(&t->func->want))
+		wait_link(t->host, pf);
+	return ret;
 }
 
 static int vf_addr(const struct todo *t, struct pci_addr *ret, struct err *err)

@@ -207,7 +207,7 @@ static bool func_makes(const struct plan_func *f, bool remove)
 static int func_itself(struct plan *plan, size_t func, bool remove, bool quiet)
 {
 	const struct plan_func *f = &plan->funcs[func];
-	struct plan_step step = { .func = func, .quiet = quiet };
+	struct plan_step step = { .func = func };
 	const struct {
 		bool is;
 		enum plan_kind kind;
@@ -222,6 +222,7 @@ static int func_itself(struct plan *plan, size_t func, bool remove, bool quiet)
 
 	for (i = 0; i < ARRAY_SIZE(parts) && !ret; i++) {
 		step.kind = parts[i].kind;
+		step.quiet = quiet && step.kind == PLAN_VFS_MAKE;
 		ret = parts[i].is ? add(plan, step) : 0;
 	}
 	return ret;

