@@ -563,6 +563,16 @@ static int write_pools(struct session *s, struct err *err)
 	return ret ? err_prefix(err, "functions are as they should be, but not all pools") : 0;
 }
 
+/* The plan, what goes with it, and the end of what is under way. */
+static int run_plan(struct session *s, struct err *err)
+{
+	int ret = s->plan.step_count ? carry_out(s, err) : 0;
+
+	if (!ret)
+		ret = write_pools(s, err);
+	return ret ? ret : forget(s, JOURNAL_UNDER_WAY, &s->under_way, err);
+}
+
 static int session_lock(struct session *s, struct host *host, const struct apply_opts *opts,
 			struct err *err)
 {
@@ -602,12 +612,8 @@ int apply_run(struct host *host, const struct want *want, const struct apply_opt
 		ret = journal_read(host, JOURNAL_UNDER_WAY, &s.under_way, err);
 	if (!ret)
 		ret = want_all(&s, err);
-	if (!ret && s.plan.step_count)
-		ret = carry_out(&s, err);
 	if (!ret)
-		ret = write_pools(&s, err);
-	if (!ret)
-		ret = forget(&s, JOURNAL_UNDER_WAY, &s.under_way, err);
+		ret = run_plan(&s, err);
 	session_report(&s, writes, ret_report);
 	return ret;
 }
@@ -685,12 +691,8 @@ int apply_restore(struct host *host, const struct apply_opts *opts,
 		s.under_way.there = true;
 	if (!ret)
 		ret = want_originals(&s, err);
-	if (!ret && s.plan.step_count)
-		ret = carry_out(&s, err);
 	if (!ret)
-		ret = write_pools(&s, err);
-	if (!ret)
-		ret = forget(&s, JOURNAL_UNDER_WAY, &s.under_way, err);
+		ret = run_plan(&s, err);
 	if (!ret)
 		ret = forget(&s, JOURNAL_ORIGINAL, &s.original, err);
 	session_report(&s, writes, ret_report);

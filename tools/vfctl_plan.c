@@ -182,29 +182,6 @@ static void json_plan(const struct view *w)
 	json_print(o);
 }
 
-int vfctl_plan(struct vfctl *v, int argc, char **argv)
-{
-	struct view w = { .pools = false };
-	struct err err = { .code = 0 };
-	int code;
-
-	(void)argc;
-	(void)argv;
-	if (view_read(v, &w, &err)) {
-		view_done(&w);
-		return vfctl_fail(v, &err);
-	}
-	if (v->value[OPT_JSON])
-		json_plan(&w);
-	else
-		print_plan(&w);
-	code = view_differs(&w) ? EXIT_DIFFERS : EXIT_DONE;
-	if (w.block_count)
-		code = EXIT_FAILED;
-	view_done(&w);
-	return code;
-}
-
 /* --- status ------------------------------------------------------------------------------------ */
 
 static size_t steps_of(const struct plan *plan, size_t func)
@@ -265,23 +242,36 @@ static void json_status(const struct view *w)
 	json_print(o);
 }
 
-int vfctl_status(struct vfctl *v, int argc, char **argv)
+/* --- both -------------------------------------------------------------------------------------- */
+
+static int show(struct vfctl *v, void (*print)(const struct view *w),
+		void (*json)(const struct view *w), bool heed_blocks)
 {
 	struct view w = { .pools = false };
 	struct err err = { .code = 0 };
-	int code;
+	int code = EXIT_DONE;
 
-	(void)argc;
-	(void)argv;
 	if (view_read(v, &w, &err)) {
 		view_done(&w);
 		return vfctl_fail(v, &err);
 	}
-	if (v->value[OPT_JSON])
-		json_status(&w);
-	else
-		print_status(&w);
-	code = view_differs(&w) ? EXIT_DIFFERS : EXIT_DONE;
+	(v->value[OPT_JSON] ? json : print)(&w);
+	if (view_differs(&w))
+		code = heed_blocks && w.block_count ? EXIT_FAILED : EXIT_DIFFERS;
 	view_done(&w);
 	return code;
+}
+
+int vfctl_plan(struct vfctl *v, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return show(v, print_plan, json_plan, true);
+}
+
+int vfctl_status(struct vfctl *v, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return show(v, print_status, json_status, false);
 }
