@@ -18,7 +18,7 @@
 #include "sriov/use.h"
 
 #define TIMEOUT_S 180 /* a card with 125 VFs was seen to take 65 s for them */
-#define TIMEOUT_MAX_S 86400
+#define SECONDS_MAX 86400
 
 static const struct vfctl_command commands[] = {
 	{ "list", vfctl_list, "list [--json]",
@@ -58,12 +58,12 @@ static const struct vfctl_command commands[] = {
 	  "what each of them costs, whom it hits, and what is in the way. Changes nothing.\n"
 	  "Exit status: 0 nothing to do, 2 there is, 1 it cannot be done or something failed.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_FILE), 0, 0, false, true },
-	{ "apply", vfctl_apply, "apply [--file PATH] [--force=KIND] [--json]",
+	{ "apply", vfctl_apply, "apply [--file PATH] [--force=KIND] [--wait=SECONDS] [--json]",
 	  "Makes the host as the file asks: VFs, drivers, settings, modes, pools. Run again it\n"
 	  "writes nothing. If a step fails or is interrupted, all is put back; after a crash, run it\n"
 	  "again. Refused where it would take something that is in use.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_FILE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 0,
-	  0, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_FILE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT) |
+	  BIT(OPT_WAIT), 0, 0, true, false },
 	{ "restore", vfctl_restore, "restore [--force=KIND] [--json]",
 	  "Gives each function that apply ever touched the drivers, VFs, settings and mode that it\n"
 	  "had before the first apply, and removes the pools.\n",
@@ -116,6 +116,7 @@ static const struct {
 	[OPT_PID] = { "pid", "PID", "the lease ends with this process" },
 	[OPT_FORMAT] = { "format", "NAME", "which format" },
 	[OPT_TIMEOUT] = { "timeout", "SECONDS", "how long the kernel may take over one write (180)" },
+	[OPT_WAIT] = { "wait", "SECONDS", "for functions of the file that are not there yet (0)" },
 };
 
 static const char common_help[] =
@@ -240,6 +241,19 @@ static void option_take(struct vfctl *v, int c)
 	}
 }
 
+static int option_seconds(const struct vfctl *v, enum vfctl_opt opt, uint64_t min, unsigned int none,
+			  unsigned int *ret)
+{
+	uint64_t seconds = none;
+
+	if (v->value[opt] && (opt_parse_u64(v->value[opt], &seconds) || seconds < min ||
+			      seconds > SECONDS_MAX))
+		return vfctl_usage("--%s takes seconds, %u to %d", options[opt].name,
+				   (unsigned int)min, SECONDS_MAX);
+	*ret = (unsigned int)seconds;
+	return EXIT_DONE;
+}
+
 static int parse_options(struct vfctl *v, int argc, char **argv)
 {
 	struct option all[OPT_COUNT + 4] = {
@@ -248,7 +262,6 @@ static int parse_options(struct vfctl *v, int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 	};
 	struct err err = { .code = 0 };
-	uint64_t seconds = TIMEOUT_S;
 	char shown[48];
 	int c;
 
@@ -268,10 +281,11 @@ static int parse_options(struct vfctl *v, int argc, char **argv)
 					   host_printable(argv[optind - 1], shown, sizeof(shown)));
 		option_take(v, c);
 	}
-	if (v->value[OPT_TIMEOUT] && (opt_parse_u64(v->value[OPT_TIMEOUT], &seconds) || !seconds ||
-				      seconds > TIMEOUT_MAX_S))
-		return vfctl_usage("--timeout takes seconds, 1 to %d", TIMEOUT_MAX_S);
-	v->timeout_s = (unsigned int)seconds;
+	c = option_seconds(v, OPT_TIMEOUT, 1, TIMEOUT_S, &v->timeout_s);
+	if (!c)
+		c = option_seconds(v, OPT_WAIT, 0, 0, &v->wait_s);
+	if (c)
+		return c;
 	if (v->value[OPT_FORCE] && use_kinds_parse(v->value[OPT_FORCE], &v->force, &err))
 		return vfctl_usage("--force: %s", err.msg);
 	return EXIT_DONE;

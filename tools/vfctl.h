@@ -24,10 +24,12 @@ enum vfctl_opt {
 	OPT_PID,
 	OPT_FORMAT,
 	OPT_TIMEOUT,	/* seconds; decoded into v->timeout_s */
+	OPT_WAIT,	/* seconds; decoded into v->wait_s */
 	OPT_COUNT
 };
 
 struct pci_names;
+struct want;
 
 struct vfctl {
 	struct host host;
@@ -35,6 +37,7 @@ struct vfctl {
 	const char *value[OPT_COUNT]; /* "" for one without a value; NULL: not given */
 	unsigned int force;	/* kinds of use that are overridden (use.h) */
 	unsigned int timeout_s; /* for one write of a change */
+	unsigned int wait_s;	/* for functions that are not there yet */
 	bool help;
 	bool progress_shown;	/* a line on the terminal to be wiped */
 };
@@ -69,6 +72,10 @@ int vfctl_leases(struct vfctl *v, int argc, char **argv);
 /* Where the desired state is: --file, or /etc/vfctl.yaml. */
 const char *vfctl_file(const struct vfctl *v);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
+
+/* Returns when all functions of @want are there and those that are to have VFs have a driver; when
+ * another error than that shows; when v->wait_s are over; or when v->host is to stop. */
+void vfctl_wait_ready(struct vfctl *v, const struct want *want);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

@@ -97,6 +97,7 @@ int vfctl_apply(struct vfctl *v, int argc, char **argv)
 	(void)argv;
 	if (want_read(&want, vfctl_file(v), &err))
 		return vfctl_fail(v, &err);
+	vfctl_wait_ready(v, &want);
 	ret = run(v, &want);
 	want_done(&want);
 	return ret;
