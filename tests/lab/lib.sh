@@ -77,6 +77,13 @@ wait_for() {
 	done
 }
 
+# lab_restart: starts this host anew (run --host), with what is on its disk. The script is run again.
+lab_restart() {
+	touch /run/lab/restarts
+	systemctl --no-block reboot
+	sleep infinity
+}
+
 # --- what is there -------------------------------------------------------------------------------
 # lab_port CARD: the root port of a card, as PCI address. The slots are those of tests/lab/run.
 lab_port() {
