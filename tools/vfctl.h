@@ -29,7 +29,6 @@ enum vfctl_opt {
 };
 
 struct pci_names;
-struct want;
 
 struct vfctl {
 	struct host host;
@@ -72,10 +71,6 @@ int vfctl_leases(struct vfctl *v, int argc, char **argv);
 /* Where the desired state is: --file, or /etc/vfctl.yaml. */
 const char *vfctl_file(const struct vfctl *v);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
-
-/* Returns when all functions of @want are there and those that are to have VFs have a driver; when
- * another error than that shows; when v->wait_s are over; or when v->host is to stop. */
-void vfctl_wait_ready(struct vfctl *v, const struct want *want);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

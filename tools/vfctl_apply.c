@@ -9,6 +9,7 @@
 #include "sriov/plan.h"
 #include "sriov/vf_attr.h"
 #include "sriov/want.h"
+#include "sriov/want_wait.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
 
@@ -97,7 +98,7 @@ int vfctl_apply(struct vfctl *v, int argc, char **argv)
 	(void)argv;
 	if (want_read(&want, vfctl_file(v), &err))
 		return vfctl_fail(v, &err);
-	vfctl_wait_ready(v, &want);
+	want_wait(&v->host, &want, v->wait_s * 1000);
 	ret = run(v, &want);
 	want_done(&want);
 	return ret;

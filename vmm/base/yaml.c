@@ -352,7 +352,7 @@ int yaml_parse_file(struct yaml *ret_doc, const char *path, struct err *err)
 {
 	CLEANUP_FREE char *text = NULL;
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len;
+	size_t len = 0;
 	int ret;
 
 	memset(ret_doc, 0, sizeof(*ret_doc));
