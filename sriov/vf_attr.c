@@ -375,10 +375,15 @@ static int check_kept(struct host *host, const struct pci_addr *pf, unsigned int
 	if (!which)
 		return 0;
 	i = (unsigned int)__builtin_ctz(which);
-	return err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
-		       pci_addr_str(pf, a), index, rows[i].row.name,
-		       vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
-		       now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
+		pci_addr_str(pf, a), index, rows[i].row.name,
+		vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
+		now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	/* Some drivers know no way from an address that was given back to the VF's own. */
+	if (i == VF_ATTR_MAC && !want->value[i])
+		err_append(err, "; this driver forgets an address only when it makes its VFs anew "
+			   "(vfctl destroy, create)");
+	return -EIO;
 }
 
 int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int index,

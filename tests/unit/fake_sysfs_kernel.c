@@ -208,6 +208,8 @@ static int kernel_numvfs(struct fake *f, const char *pf, const char *text)
 	if (count && f->vfs_made)
 		count = f->vfs_made;
 	fk_attr(f, pf, "sriov_numvfs", "%u\n", count);
+	if (f->count_changes)
+		f->count_changes(f, pf);
 	make_vfs(f, pf, count);
 	return 0;
 }
