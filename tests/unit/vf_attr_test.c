@@ -385,8 +385,9 @@ static void test_not_there(void **state)
 	want.has = 0;
 	want_put(&want, "queues", "4");
 	assert_int_equal(set(r, &want, NULL, &err), -ENOTSUP);
-	assert_string_equal(err.msg, IGB ": VF 2 has no setting queues: this is no card of that kind, "
-				     "or its driver igb has none");
+	assert_string_equal(err.msg, IGB ": VF 2 has no setting queues: its PF is no card of that "
+				     "kind, the driver igb has none, or its interface is in another "
+				     "network namespace");
 	/* Nothing is changed before that is known. */
 	want_put(&want, "vlan", "5");
 	assert_int_equal(set(r, &want, NULL, &err), -ENOTSUP);
