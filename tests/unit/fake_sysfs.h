@@ -44,6 +44,8 @@ struct fake {
 	bool probe_fails;	  /* bind says 0, but the driver link does not appear */
 	int reset_code;		  /* what a write to "reset" is answered */
 	unsigned int resets, enables; /* how often "reset" and "enable" were written */
+	/* Told when the number of VFs of @pf changes, before there are new ones; may be NULL. */
+	void (*count_changes)(struct fake *f, const char *pf);
 	unsigned int native_binds; /* how often a driver took a function without an override */
 	pthread_t late_thread;
 	bool late_running;
