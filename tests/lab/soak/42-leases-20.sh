@@ -14,16 +14,16 @@ end=$((SECONDS + ${LAB_SECONDS:-60}))
 
 # One turn, in a process of its own: it has the VF for as long as it lives.
 turn() { # NUMBER RELEASE
-	local vf
-	vf=$("$VFCTL" acquire seven --owner="w$1" --pid="$BASHPID" 2>/mnt/err.$1) || {
-		grep -q 'no free function in pool seven (7: ' /mnt/err.$1 && echo none || echo "odd: $(cat /mnt/err.$1)"
+	local vf me=$BASHPID # that of $(...) is another's
+	vf=$("$VFCTL" acquire seven --owner="w$1" --pid="$me" 2>"/mnt/err.$1") || {
+		if grep -q 'no free function in pool seven (7: ' "/mnt/err.$1"; then echo none; else echo "odd: $(cat "/mnt/err.$1")"; fi
 		return
 	}
 	mkdir "/mnt/held/$vf" 2>/dev/null || echo "twice $vf"
 	sleep "0.$((RANDOM % 3))"
 	rmdir "/mnt/held/$vf"
-	[ "$2" ] || { echo died && return; }
-	"$VFCTL" release "$vf" --owner="w$1" >/dev/null 2>/mnt/err.$1 && echo released || echo "odd: $(cat /mnt/err.$1)"
+	[ "$2" = 1 ] || { echo died && return; }
+	if "$VFCTL" release "$vf" --owner="w$1" >/dev/null 2>"/mnt/err.$1"; then echo released; else echo "odd: $(cat "/mnt/err.$1")"; fi
 }
 worker() { # NUMBER
 	local n=0
@@ -32,7 +32,7 @@ worker() { # NUMBER
 		(turn "$1" $((n % 5 ? 1 : 0)) | sed 's/^/T /')
 	done >"/mnt/worker.$1"
 }
-for ((i = 1; i <= 20; i++)); do worker $i & done
+for ((i = 1; i <= 20; i++)); do worker "$i" & done
 wait
 cat /mnt/worker.* | cut -d' ' -f2 | sort | uniq -c | sed 's/^/# /'
 cat /mnt/worker.* | grep odd | sort | uniq -c | head | sed 's/^/# /'
