@@ -308,7 +308,7 @@ int yaml_parse(struct yaml *ret_doc, const char *name, const char *text, size_t 
 	if (!ret_doc->name)
 		return err_sys(err, -ENOMEM, "%s", name);
 	if (len > YAML_BYTES_MAX)
-		ret = err_set(err, -E2BIG, "%s: it has %zu bytes, at most %d are taken", name, len,
+		ret = err_set(err, -E2BIG, "%s: it has %zu bytes, at most %zu are taken", name, len,
 			      YAML_BYTES_MAX);
 	else if (!yaml_parser_initialize(&b.parser))
 		ret = err_sys(err, -ENOMEM, "%s", name);
@@ -352,7 +352,7 @@ int yaml_parse_file(struct yaml *ret_doc, const char *path, struct err *err)
 {
 	CLEANUP_FREE char *text = NULL;
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len;
+	size_t len = 0;
 	int ret;
 
 	memset(ret_doc, 0, sizeof(*ret_doc));
