@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "host_net.h"
 
 static int real_write(struct host *host, const char *path, const char *text)
 {
@@ -68,6 +69,8 @@ static const struct host_ops real_ops = {
 	.write = real_write,
 	.net_addr = real_net_addr,
 	.node_try = real_node_try,
+	.routes = host_net_routes,
+	.route_to = host_net_route_to,
 };
 
 static int set_root(char root[HOST_ROOT_MAX], const char *dir, const char *sub)

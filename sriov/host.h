@@ -21,6 +21,12 @@ struct host;
 #define HOST_PATH_MAX 1024
 #define HOST_NAME_MAX 64 /* a driver's, an interface's or a device's name */
 
+/* An interface that carries a route, the default route if it is one of several. */
+struct host_route {
+	char ifname[HOST_NAME_MAX];
+	char to[64]; /* "default", "192.0.2.0/24" */
+};
+
 /* What asks the kernel rather than a file, or changes it. host_init() installs the real ones. */
 struct host_ops {
 	/* Writes @text to the sysfs attribute @path in one write(2). Returns 0 or -errno. */
@@ -31,6 +37,14 @@ struct host_ops {
 	/* Opens and closes the device node @path, with O_EXCL when @excl. Returns 0 (could be
 	 * opened), -EBUSY (somebody holds it), -ENOENT and so on. */
 	int (*node_try)(const struct host *host, const char *path, int excl);
+	/* The interfaces that routes lead over, IPv4 and IPv6, of all tables, each once; not those
+	 * routes that come with an address. @ret is on the heap. Returns 0 or -errno. */
+	int (*routes)(const struct host *host, struct host_route **ret, size_t *ret_count);
+	/* The interface through which packets from the local address @from (may be "") to @to
+	 * leave; where no route says, the one that has @from. Returns 0, -ENETUNREACH, -EINVAL for
+	 * what is no address, or -errno. */
+	int (*route_to)(const struct host *host, const char *to, const char *from,
+			char ifname[HOST_NAME_MAX]);
 };
 
 /* What a host's writer tells who watches it, in memory that both see. */
