@@ -240,10 +240,13 @@ static int climb_holders(struct walk *w, struct disk *disk)
 		return 0;
 	}
 	while (!ret && (e = readdir(dir))) {
-		if (!host_name_ok(e->d_name))
+		if (e->d_name[0] == '.')
 			continue;
 		snprintf(sub, sizeof(sub), "dev/block/%s/holders/%.63s", disk->number, e->d_name);
-		ret = climb(w, disk, e->d_name, sub);
+		if (host_name_ok(e->d_name))
+			ret = climb(w, disk, e->d_name, sub);
+		else
+			use_unknown(w->look, -EINVAL, "what stands on %s has an odd name", disk->name);
 	}
 	closedir(dir);
 	return ret;

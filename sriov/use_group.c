@@ -169,6 +169,8 @@ int use_check_companions(const struct host *host, const struct pci_addr *addr,
 		return 0;
 	ret = group_members(host, group, &members, &member_count, err);
 	for (i = 0; i < member_count && !ret; i++) {
+		if (members[i].is_bridge && is_one_of(addr, &members[i].addr, 1))
+			break; /* VFIO's own answer is the better one */
 		if (stays(&members[i], addrs, count))
 			ret = refuse(addr, addrs, count, members, member_count, group, driver, err);
 	}

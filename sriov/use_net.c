@@ -76,10 +76,13 @@ static int climb_all(struct walk *w, const struct step *step)
 		return 0;
 	}
 	while (!ret && (e = readdir(dir))) {
-		if (strncmp(e->d_name, "upper_", 6) != 0 || !host_name_ok(e->d_name + 6))
+		if (strncmp(e->d_name, "upper_", 6) != 0)
 			continue;
 		count++;
-		ret = climb(w, step, e->d_name + 6);
+		if (host_name_ok(e->d_name + 6))
+			ret = climb(w, step, e->d_name + 6);
+		else
+			use_unknown(w->look, -EINVAL, "what %s carries has an odd name", step->name);
 	}
 	closedir(dir);
 	return ret ? ret : count;
