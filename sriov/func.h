@@ -53,8 +53,8 @@ struct group_member {
  *   eth0                    the function of a network interface
  *   PF/vfN                  the N-th VF (from 0) of a PF, given as address or interface
  *   PF/any                  any free VF of the PF: bound to vfio-pci or another VFIO driver, its
- *                           group viable, its group's node not held by another process, and not
- *                           in quarantine
+ *                           group viable, its group's node not held by another process, not in
+ *                           quarantine, and not leased to anybody (lease.h)
  * A VF counts as held when opening its /dev/vfio node answers EBUSY: the kernel lets a group be
  * open once only (vfio_group_fops_open()), also while a device of it is open through iommufd. The
  * node is closed again at once, so between this call and the caller's own open another process
@@ -96,6 +96,12 @@ bool func_exists(const struct host *host, const struct pci_addr *addr);
 
 /* False when the function's config space reads as all ones: it is dead, or gone. */
 bool func_answers(const struct host *host, const struct pci_addr *addr);
+
+#define FUNC_SERIAL_MAX 24 /* "00-1b-21-ff-ff-12-34-56" and the terminator */
+
+/* The card's serial number (PCIe 4.0, 7.9.3), as lspci writes it. Returns 0; -ENOENT when it has
+ * none or this user may not read it: that is root's; or -errno. */
+int func_serial(const struct host *host, const struct pci_addr *addr, char buf[FUNC_SERIAL_MAX]);
 
 /* The driver's name in @buf, "" when none is bound. */
 void func_driver(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX]);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "func.h"
+#include "lease.h"
 #include "quarantine.h"
 
 /* What keeps the VFs of a PF from being free, counted by reason. */
@@ -117,12 +118,15 @@ static int resolve_plain(const struct host *host, const char *name, size_t len,
 static bool vf_is_free(const struct host *host, const struct pci_addr *vf, struct tally *t)
 {
 	char driver[HOST_NAME_MAX], path[HOST_PATH_MAX], a[PCI_ADDR_STRLEN];
+	struct lease lease;
 	int group, ret;
 
 	func_driver(host, vf, driver);
 	group = func_group(host, vf);
 	if (quarantine_has(host, vf, NULL))
 		tally_add(t, "in quarantine", "");
+	else if (lease_find(host, vf, &lease) != 0)
+		tally_add(t, "leased", "");
 	else if (!*driver)
 		tally_add(t, "without a driver", "");
 	else if (!func_driver_is_vfio(driver))

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "host_file.h"
 #include "host_net.h"
 
 static int real_write(struct host *host, const char *path, const char *text)
@@ -71,6 +72,7 @@ static const struct host_ops real_ops = {
 	.node_try = real_node_try,
 	.routes = host_net_routes,
 	.route_to = host_net_route_to,
+	.replace = host_file_replace,
 };
 
 static int set_root(char root[HOST_ROOT_MAX], const char *dir, const char *sub)

@@ -45,6 +45,9 @@ struct host_ops {
 	 * what is no address, or -errno. */
 	int (*route_to)(const struct host *host, const char *to, const char *from,
 			char ifname[HOST_NAME_MAX]);
+	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,
+	 * be gone. Returns 0 or -errno. */
+	int (*replace)(const struct host *host, const char *path, const char *text);
 };
 
 /* What a host's writer tells who watches it, in memory that both see. */

@@ -16,7 +16,7 @@
 #include "base/util.h"
 #include "func.h"
 
-#define POLL_MS 20
+#define POLL_MAX_MS 5
 
 static int note_write(const struct func_lock *lock, int autoprobe)
 {
@@ -71,10 +71,10 @@ static int lock_open(const struct host *host, const char *a, struct err *err)
 	return fd < 0 ? err_sys(err, -errno, "%s: cannot open its lock %s", a, path) : fd;
 }
 
-static int lock_wait(const struct host *host, int fd)
+int lock_wait(const struct host *host, int fd)
 {
-	const struct timespec nap = { .tv_nsec = POLL_MS * 1000000L };
-	unsigned int waited = 0;
+	unsigned int waited = 0, ms = 1;
+	struct timespec nap = { 0 };
 
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
@@ -83,8 +83,10 @@ static int lock_wait(const struct host *host, int fd)
 			return -EINTR;
 		if (waited >= host->lock_ms)
 			return -EBUSY;
+		nap.tv_nsec = ms * 1000000L;
 		nanosleep(&nap, NULL);
-		waited += POLL_MS;
+		waited += ms;
+		ms = MIN(ms * 2, POLL_MAX_MS);
 	}
 	return 0;
 }

@@ -38,4 +38,8 @@ int func_lock_note(struct func_lock *lock, int autoprobe);
 int func_lock_all(const struct host *host, const struct pci_addr *addrs, size_t count,
 		  struct func_lock *locks, size_t *ret_n, struct err *err);
 
+/* Takes flock(2) on @fd, waiting for it up to host->lock_ms. 0, -EBUSY, -EINTR (host->stop) or
+ * -errno. */
+int lock_wait(const struct host *host, int fd);
+
 #endif

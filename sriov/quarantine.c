@@ -3,15 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/io.h"
-#include "base/util.h"
+#include "host_file.h"
 
 static int record_path(const struct host *host, const struct pci_addr *addr,
 		       char path[HOST_PATH_MAX])
@@ -49,36 +48,12 @@ int quarantine_check(const struct host *host, const struct pci_addr *addr, struc
 		       reason, a);
 }
 
-/* Others may look, whatever the umask is. */
-static int folder_make(const char *path)
-{
-	if (!mkdir(path, 0755))
-		return chmod(path, 0755) < 0 ? -errno : 0;
-	return errno == EEXIST ? 0 : -errno;
-}
-
 static int record_write(const struct host *host, const struct pci_addr *addr, const char *reason)
 {
-	CLEANUP_CLOSE int fd = -1;
-	char path[HOST_PATH_MAX];
-	int ret;
+	char text[2 * QUARANTINE_REASON_MAX], a[PCI_ADDR_STRLEN];
 
-	ret = folder_make(host->state_root);
-	if (!ret)
-		ret = host_path(path, host->state_root, "quarantine");
-	if (!ret)
-		ret = folder_make(path);
-	if (!ret)
-		ret = record_path(host, addr, path);
-	if (ret)
-		return ret;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	ret = io_write_full(fd, reason, strlen(reason));
-	if (!ret)
-		ret = io_write_full(fd, "\n", 1);
-	return ret;
+	snprintf(text, sizeof(text), "%s\n", reason);
+	return host_file_write(host, host->state_root, "quarantine", pci_addr_str(addr, a), text);
 }
 
 int quarantine_add(const struct host *host, const struct pci_addr *addr, const char *reason,

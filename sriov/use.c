@@ -170,6 +170,7 @@ static int look_one(struct use_look *look, const struct pci_addr *addr, struct e
 	if (!ret && *info.driver)
 		ret = use_look_nodes(look);
 	look_vfs_own(look, &info);
+	use_look_lease(look);
 	use_look_console(look);
 	return ret ? err_sys(err, ret, "%s: cannot look who uses it", look->a) : 0;
 }

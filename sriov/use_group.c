@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Who uses a function through VFIO, what its IOMMU group has to do with it, and the console. */
+/*
+ * Who uses a function through VFIO, what its IOMMU group has to do with it, its lease, and the
+ * console.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "lease.h"
 #include "use_look.h"
 #include "use_scan.h"
 
@@ -113,6 +117,22 @@ int use_look_group(struct use_look *look, const struct func_info *info)
 	snprintf(node, sizeof(node), "vfio/noiommu-%d", info->group);
 	ret = ret ? ret : look_node(look, node, shown, mask);
 	return ret ? ret : look_companions(look, info->group);
+}
+
+/* --- leases ------------------------------------------------------------------------------------ */
+
+void use_look_lease(struct use_look *look)
+{
+	char text[LEASE_TEXT_MAX], remedy[64];
+	struct lease lease;
+	int ret = lease_find(look->host, &look->addr, &lease);
+
+	if (ret < 0) {
+		use_unknown(look, ret, "whether it is leased cannot be found out");
+	} else if (ret) {
+		snprintf(remedy, sizeof(remedy), "run: vfctl release %s", look->a);
+		use_proof(look, USE_LEASE, remedy, "it is %s", lease_text(&lease, text));
+	}
 }
 
 /* --- binding a part of a group ----------------------------------------------------------------- */

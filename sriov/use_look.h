@@ -33,6 +33,7 @@ void use_unknown(struct use_look *look, int code, const char *fmt, ...)
 int use_look_net(struct use_look *look, const struct func_info *info);
 int use_look_nodes(struct use_look *look);
 int use_look_group(struct use_look *look, const struct func_info *info);
+void use_look_lease(struct use_look *look);
 void use_look_console(struct use_look *look);
 
 /* "/dev/nvme0n1 is open in qemu (pid 12)" of @kind, when the node @name is open somewhere. @shown:

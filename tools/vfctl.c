@@ -57,6 +57,24 @@ static const struct vfctl_command commands[] = {
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE), 1, -1, true, false },
+	{ "acquire", vfctl_acquire, "acquire POOL|FUNCTION --owner=NAME [--pid=PID] [--json]",
+	  "Hands a function, or any one of a pool, to the owner, and prints its address. Nobody\n"
+	  "else is given it, no guest of viaduct's either, until it is released or, with --pid,\n"
+	  "that process is no more. One that another owner left is reset, and its settings and\n"
+	  "driver are put back, before it is handed out. Refused for one that is in use.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_OWNER) | BIT(OPT_PID) | BIT(OPT_VERBOSE), 1, 1,
+	  true, false },
+	{ "release", vfctl_release, "release [FUNCTION...] [--owner=NAME] [--force=KIND] [--json]",
+	  "Ends the leases of the functions, or all those of the owner. Each function is reset,\n"
+	  "gets back the driver and the settings that it had when it was handed out, and is put\n"
+	  "into quarantine if that fails. With --force=unknown also a lease whose record cannot\n"
+	  "be understood ends.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_OWNER) | BIT(OPT_VERBOSE), 0, -1, true, false },
+	{ "leases", vfctl_leases, "leases [--json]",
+	  "Lists who has which function: held; work: a program gets it ready or cleans it up;\n"
+	  "dirty: nobody has it, and it is cleaned up before the next has it. Takes back first\n"
+	  "what owners left that are no more.\n",
+	  BIT(OPT_JSON) | BIT(OPT_VERBOSE), 0, 0, true, false },
 };
 
 static const struct {

@@ -151,6 +151,7 @@ static void vfio_pci_destroy(struct dev *dev)
 	vfio_pci_rom_done(vp);
 	vfio_region_done(&vp->config_region);
 	iommu_detach(dev->vm, &vp->idev);
+	vfio_pci_lease_drop(vp);
 }
 
 static void vfio_pci_reboot(struct dev *dev)
@@ -200,6 +201,10 @@ static const struct opt_field vfio_pci_options[] = {
 	  .type = OPT_STR,
 	  .offset = offsetof(struct vfio_pci, host_name),
 	  .help = "the host's function: 0000:01:10.0, eth0, PF/vfN or PF/any" },
+	{ .name = "pool",
+	  .type = OPT_STR,
+	  .offset = offsetof(struct vfio_pci, lease.pool),
+	  .help = "in place of host=: a pool of vfctl's, any free function of which is leased" },
 	{ .name = "all-functions",
 	  .type = OPT_BOOL,
 	  .offset = offsetof(struct vfio_pci, all_functions),

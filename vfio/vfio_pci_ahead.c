@@ -9,6 +9,7 @@
 #include "vfio_pci.h"
 #include "vfio_pci_priv.h"
 #include "vfio_sys.h"
+#include "vmm/vm.h"
 
 /* Is a function of the host the first choice for @name? */
 static bool is_first_choice(const struct dev_table *table, const char *name)
@@ -34,7 +35,8 @@ static bool has_own_way(const struct opt_list *list)
 	return false;
 }
 
-static bool find(const struct host *host, const struct opt_list *list, struct iommu_dev *dev)
+static bool find(const struct host *host, const char *guest, const struct opt_list *list,
+		 struct iommu_dev *dev)
 {
 	const char *name = opt_list_get(list, "host");
 
@@ -42,7 +44,7 @@ static bool find(const struct host *host, const struct opt_list *list, struct io
 		return false;
 	dev->host = host;
 	pci_addr_str(&dev->addr, dev->name);
-	return !vfio_pci_check(host, &dev->addr, &dev->group, NULL);
+	return !vfio_pci_check(host, &dev->addr, guest, &dev->group, NULL);
 }
 
 static bool is_listed(const struct iommu_dev *devs, unsigned int count, const struct pci_addr *addr)
@@ -54,8 +56,9 @@ static bool is_listed(const struct iommu_dev *devs, unsigned int count, const st
 }
 
 /* Fills @devs. Returns how many, 0 also when one of them has its own way. */
-static unsigned int find_all(const struct host *host, const struct dev_table *table,
-			     const char *const *specs, unsigned int count, struct iommu_dev *devs)
+static unsigned int find_all(const struct host *host, const char *guest,
+			     const struct dev_table *table, const char *const *specs,
+			     unsigned int count, struct iommu_dev *devs)
 {
 	bool own_way = false;
 	unsigned int i, n = 0;
@@ -67,7 +70,7 @@ static unsigned int find_all(const struct host *host, const struct dev_table *ta
 			return 0;
 		if (is_first_choice(table, list.head)) {
 			own_way = has_own_way(&list);
-			if (!own_way && find(host, &list, &devs[n]) &&
+			if (!own_way && find(host, guest, &list, &devs[n]) &&
 			    !is_listed(devs, n, &devs[n].addr))
 				n++;
 		}
@@ -86,7 +89,7 @@ void vfio_pci_ahead(struct vm *vm, const struct dev_table *table, const char *co
 	if (count < 2 || host_init(&host, vfio_sys_sysfs_root(), NULL))
 		return;
 	devs = calloc(count, sizeof(*devs));
-	n = devs ? find_all(&host, table, specs, count, devs) : 0;
+	n = devs ? find_all(&host, vm->config.name, table, specs, count, devs) : 0;
 	if (n > 1)
 		iommu_ahead(vm, devs, n);
 	free(devs);

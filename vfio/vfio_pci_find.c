@@ -32,9 +32,9 @@ static const struct dev *holder_of(const struct vfio_pci *vp, const struct pci_a
 	return NULL;
 }
 
-static bool is_taken(const void *opaque, const struct pci_addr *addr)
+bool vfio_pci_is_taken(const void *vp, const struct pci_addr *addr)
 {
-	return holder_of(opaque, addr) != NULL;
+	return holder_of(vp, addr) != NULL;
 }
 
 /* What the options say beside the name: back end, descriptors, token. */
@@ -58,15 +58,21 @@ static int find_given(struct vfio_pci *vp, bool *ret_addr, struct err *err)
 
 static int find_name(struct vfio_pci *vp, bool known, struct err *err)
 {
-	const struct func_taken taken = { .is = is_taken, .opaque = vp };
+	const struct func_taken taken = { .is = vfio_pci_is_taken, .opaque = vp };
 	struct pci_addr given = vp->idev.addr;
 	char a[PCI_ADDR_STRLEN], b[PCI_ADDR_STRLEN];
 	int ret;
 
+	if (vp->lease.pool && (vp->host_name || known))
+		return err_set(err, -EINVAL, "pool= stands in the place of host= and fd=: give one "
+			       "of them");
+	if (vp->lease.pool)
+		return vfio_pci_lease_take(vp, err);
 	if (!vp->host_name && known)
 		return 0;
 	if (!vp->host_name)
-		return err_set(err, -EINVAL, "give host=, or fd= with a node of /dev/vfio/devices");
+		return err_set(err, -EINVAL, "give host= or pool=, or fd= with a node of "
+			       "/dev/vfio/devices");
 	ret = func_resolve_free(&vp->host, vp->host_name, &taken, &vp->idev.addr, err);
 	if (ret || !known || pci_addr_eq(&given, &vp->idev.addr))
 		return ret;
@@ -93,12 +99,14 @@ static int find_addr(struct vfio_pci *vp, struct err *err)
 	return 0;
 }
 
-int vfio_pci_check(const struct host *host, const struct pci_addr *addr, int *ret_group,
-		   struct err *err)
+int vfio_pci_check(const struct host *host, const struct pci_addr *addr, const char *guest,
+		   int *ret_group, struct err *err)
 {
 	char driver[HOST_NAME_MAX], a[PCI_ADDR_STRLEN];
 	int ret = quarantine_check(host, addr, err);
 
+	if (!ret)
+		ret = vfio_pci_lease_check(host, addr, guest, err);
 	if (ret)
 		return ret;
 	pci_addr_str(addr, a);
@@ -128,7 +136,8 @@ int vfio_pci_find(struct vfio_pci *vp, struct err *err)
 	if (ret)
 		return ret;
 	pci_addr_str(&vp->idev.addr, vp->idev.name);
-	ret = vfio_pci_check(&vp->host, &vp->idev.addr, &vp->idev.group, err);
+	ret = vfio_pci_check(&vp->host, &vp->idev.addr, vp->pdev.dev.vm->config.name,
+			     &vp->idev.group, err);
 	return ret ? ret : iommu_given_group(&vp->idev, err);
 }
 

@@ -16,6 +16,7 @@
 #include "sriov/func_explain.h"
 #include "vfio_pci_priv.h"
 #include "vfio_sys.h"
+#include "vmm/vm.h"
 
 static int part_set(struct vfio_pci *vp, const struct pci_addr *addr, struct dev *first,
 		    struct err *err)
@@ -62,7 +63,7 @@ int vfio_pci_part(struct dev *dev, unsigned int index, struct dev *first, struct
 			       vp->host_name);
 	/* Before anything of the first is touched: what the last has against it. */
 	for (i = 0; !ret && !index && i < count; i++)
-		ret = vfio_pci_check(&host, &addrs[i], &group, err);
+		ret = vfio_pci_check(&host, &addrs[i], dev->vm->config.name, &group, err);
 	if (!ret)
 		ret = part_set(vp, &addrs[index], first, err);
 	return ret ? ret : (int)count;

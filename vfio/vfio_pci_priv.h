@@ -99,6 +99,12 @@ struct vfio_pci {
 	struct vfio_pci_rom rom;
 	struct vfio_pci_mirror mirror;
 	char *clique; /* option nv-gpudirect-clique= */
+	struct {
+		char *pool; /* option pool=, NULL: none */
+		bool taken; /* idev.addr is this guest's until it is given back */
+		void *handle;
+		const struct lease_module *module;
+	} lease;
 	uint64_t reset_round; /* vm->resets when a bus reset last reset it along with others */
 	struct vfio_pci_event event;
 };
@@ -113,12 +119,27 @@ static inline struct vfio_pci *to_vfio_pci(struct pci_dev *pdev)
 /* Fills host and idev (address, name, group) from the option and checks what sysfs says. Opens
  * nothing. -ENODEV, -EEXIST, -EINVAL for a bad name, all with a message. */
 int vfio_pci_find(struct vfio_pci *vp, struct err *err);
-/* What sysfs says against @addr for any guest: quarantine, no group, its driver, its neighbours'. */
-int vfio_pci_check(const struct host *host, const struct pci_addr *addr, int *ret_group,
-		   struct err *err);
+/* What is against @addr for the guest named @guest: quarantine, a lease of somebody else's, no
+ * group, its driver, its neighbours'. */
+int vfio_pci_check(const struct host *host, const struct pci_addr *addr, const char *guest,
+		   int *ret_group, struct err *err);
+/* Does another device of this guest, made or planned, have @addr? @vp is a struct vfio_pci. */
+bool vfio_pci_is_taken(const void *vp, const struct pci_addr *addr);
 /* For a plan: can the nodes be opened, and what BARs are there (from sysfs). */
 int vfio_pci_find_nodes(struct vfio_pci *vp, struct err *err);
 int vfio_pci_find_bars(struct vfio_pci *vp, struct err *err);
+
+/* --- vfio_pci_lease.c: leases (sriov/lease.h) --- */
+
+/* 0 when nobody but this guest has a lease of @addr; -ENODEV with who has. One is this guest's when
+ * it is for this process or for its parent, or for none and under the guest's name. */
+int vfio_pci_lease_check(const struct host *host, const struct pci_addr *addr, const char *guest,
+			 struct err *err);
+/* Takes a function from the pool for this process and makes it idev.addr; for a plan only finds
+ * one. -ENODEV when there is none to be had, and when there is no such pool. */
+int vfio_pci_lease_take(struct vfio_pci *vp, struct err *err);
+/* Gives it back, when it was taken. After the function was closed, for it is reset. */
+void vfio_pci_lease_drop(struct vfio_pci *vp);
 
 /* --- vfio_pci_group.c: all functions of a card as one --- */
 

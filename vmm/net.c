@@ -2,24 +2,23 @@
 #include "net.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/util.h"
 #include "iov.h"
+#include "module.h"
 #include "vm.h"
 
 /* A name for `net=`, and the module that brings it. */
 struct net_row {
 	const char *name;
-	const char *module;
+	struct module_want module;
 };
 
 static const struct net_row net_rows[] = {
-	{ "user", "viaduct-slirp.so" },
+	{ "user", { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
 };
 
 static const struct net_row *net_row_find(const char *name)
@@ -150,72 +149,6 @@ static const struct net_host net_host = {
 	.send_ready = net_send_ready,
 };
 
-/* Modules. */
-
-/* The directory of the running program, without its last slash. */
-static int net_program_dir(char *buf, size_t size)
-{
-	ssize_t n = readlink("/proc/self/exe", buf, size - 1);
-	char *slash;
-
-	if (n < 0)
-		return -errno;
-	buf[n] = '\0';
-	slash = strrchr(buf, '/');
-	if (!slash)
-		return -ENOENT;
-	*slash = '\0';
-	return 0;
-}
-
-/* NODELETE: glib, which libslirp brings, keeps threads' data that must not lose its code. */
-static void *net_module_load(const char *dir, const char *file)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof(path), "%s/%s", dir, file);
-
-	if (n < 0 || (size_t)n >= sizeof(path) || access(path, R_OK))
-		return NULL;
-	return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-}
-
-/* The caller closes *@ret_module, on failure too. */
-static int net_module_open(const struct net_row *row, void **ret_module,
-			   const struct net_module **ret_table, struct err *err)
-{
-	const struct net_module *module;
-	char dir[PATH_MAX] = "";
-	const char *why;
-
-	dlerror();
-	if (!net_program_dir(dir, sizeof(dir)))
-		*ret_module = net_module_load(dir, row->module);
-	if (!*ret_module)
-		*ret_module = net_module_load(VIADUCT_MODULE_DIR, row->module);
-	if (!*ret_module) {
-		why = dlerror();
-		if (why) {
-			err_set(err, -ELIBBAD, "net=%s: cannot load its module: %s; is libslirp "
-				"installed?", row->name, why);
-			return -ELIBBAD;
-		}
-		err_set(err, -ENOENT,
-			"net=%s: its module %s is neither in %s nor in %s; install it there, or "
-			"take the NIC off the configuration",
-			row->name, row->module, dir, VIADUCT_MODULE_DIR);
-		return -ENOENT;
-	}
-	module = dlsym(*ret_module, "viaduct_net_module");
-	if (!module || strcmp(module->version, VIADUCT_VERSION) != 0) {
-		err_set(err, -ELIBBAD, "net=%s: %s is of version %s, this program of %s; install "
-			"both from one build", row->name, row->module,
-			module ? module->version : "unknown", VIADUCT_VERSION);
-		return -ELIBBAD;
-	}
-	*ret_table = module;
-	return 0;
-}
-
 /* The NIC's side. */
 
 int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
@@ -239,18 +172,19 @@ int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm
 int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
 {
+	const struct module_head *head;
 	const struct net_module *brought;
-	void *module = NULL;
+	void *module;
 	int ret = net_check(backend, err);
 
+	if (!ret)
+		ret = module_open(&net_row_find(backend)->module, &module, &head, err);
 	if (ret)
 		return ret;
-	ret = net_module_open(net_row_find(backend), &module, &brought, err);
-	if (!ret)
-		ret = net_attach(net, brought->ops, vm, id, lock, peer, nic, err);
+	brought = container_of(head, const struct net_module, head);
+	ret = net_attach(net, brought->ops, vm, id, lock, peer, nic, err);
 	if (ret) {
-		if (module)
-			dlclose(module);
+		dlclose(module);
 		return ret;
 	}
 	net->module = module;

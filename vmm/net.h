@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/opt.h"
 #include "loop.h"
+#include "module.h"
 
 struct err;
 struct net;
@@ -81,7 +82,7 @@ struct net_backend_ops {
 
 /* The one symbol of a module, `viaduct_net_module`. */
 struct net_module {
-	const char *version; /* VIADUCT_VERSION: module and program must be of one build */
+	struct module_head head;
 	const struct net_backend_ops *ops;
 };
 

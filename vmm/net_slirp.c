@@ -481,6 +481,6 @@ static const struct net_backend_ops net_slirp_ops = {
 
 extern const struct net_module viaduct_net_module;
 const struct net_module viaduct_net_module = {
-	.version = VIADUCT_VERSION,
+	.head = { .version = VIADUCT_VERSION },
 	.ops = &net_slirp_ops,
 };

@@ -561,6 +561,8 @@ struct fake *fake_new(void)
 	snprintf(f->sys, sizeof(f->sys), "%s/sys", f->base);
 	fk_path(f, path, "run/");
 	make_folders(path);
+	fk_path(f, path, "var/lib/");
+	make_folders(path);
 	fake_text(f, "sys/bus/pci/drivers_probe", "");
 	fk_path(f, path, "sys/bus/pci/devices/");
 	make_folders(path);
@@ -577,6 +579,7 @@ struct fake *fake_new(void)
 	f->ops.node_try = fk_node_try;
 	f->ops.routes = fk_routes;
 	f->ops.route_to = fk_route_to;
+	f->ops.replace = fk_replace;
 	f->host.ops = &f->ops;
 	f->host.opaque = f;
 	f->host.wait_ms = 2000;

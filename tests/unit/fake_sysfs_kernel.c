@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sriov/host_file.h"
+
 static bool driver_takes(const struct fake *f, const char *driver, const char *addr)
 {
 	const struct fake_driver *d = fk_find_driver(f, driver);
@@ -226,6 +228,17 @@ static int kernel_attr(struct fake *f, const char *addr, const char *name, const
 		fk_attr(f, addr, name, "%c\n", *text);
 		return 0;
 	}
+	if (!strcmp(name, "reset")) {
+		f->resets++;
+		return f->reset_code;
+	}
+	/* enable_store() of drivers/pci/pci-sysfs.c. */
+	if (!strcmp(name, "enable")) {
+		if (fk_exists(f, TREE "/driver", addr))
+			return -EBUSY;
+		f->enables++;
+		return 0;
+	}
 	return -EACCES;
 }
 
@@ -309,4 +322,16 @@ int fk_route_to(const struct host *host, const char *to, const char *from,
 		return f->way_code ? f->way_code : -ENETUNREACH;
 	snprintf(ifname, HOST_NAME_MAX, "%s", f->way_name);
 	return 0;
+}
+
+int fk_replace(const struct host *host, const char *path, const char *text)
+{
+	struct fake *f = host->opaque;
+
+	f->seen++;
+	if (f->seen == f->fail_at)
+		return f->fail_code;
+	if (strncmp(path, f->base, strlen(f->base)) != 0)
+		fk_die("a file outside the fake", path);
+	return host_file_replace(host, path, text);
 }

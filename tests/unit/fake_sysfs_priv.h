@@ -41,6 +41,8 @@ int fk_node_try(const struct host *host, const char *path, int excl);
 int fk_routes(const struct host *host, struct host_route **ret, size_t *ret_count);
 int fk_route_to(const struct host *host, const char *to, const char *from,
 		char ifname[HOST_NAME_MAX]);
+/* Counts and fails as fk_write() does. */
+int fk_replace(const struct host *host, const char *path, const char *text);
 
 /* Waits until VFs that come late have come. */
 void fk_late_join(struct fake *f);
