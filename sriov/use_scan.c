@@ -471,7 +471,7 @@ static int stack_add(struct use_stack **stack, size_t *count, const char *name, 
 		return -ENOMEM;
 	*stack = s;
 	s = &s[*count];
-	snprintf(s->name, sizeof(s->name), "%s", name);
+	snprintf(s->name, sizeof(s->name), "%.63s", name);
 	s->below = strdup(below);
 	if (!s->below)
 		return -ENOMEM;
