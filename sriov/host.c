@@ -273,6 +273,19 @@ static void beat(struct host *host, const char *path)
 	host->beat->since_ms = path ? host_now_ms() : 0;
 }
 
+void host_ask(struct host *host, const char *where)
+{
+	host->writes++;
+	beat(host, where);
+}
+
+void host_asked(struct host *host, const char *where, const char *what, int result)
+{
+	beat(host, NULL);
+	if (host->trace)
+		host->trace(host->report_opaque, where, what, result);
+}
+
 int host_write(struct host *host, const char *text, const char *fmt, ...)
 {
 	char path[HOST_PATH_MAX];
@@ -284,12 +297,9 @@ int host_write(struct host *host, const char *text, const char *fmt, ...)
 	va_end(ap);
 	if (ret)
 		return ret;
-	host->writes++;
-	beat(host, path);
+	host_ask(host, path);
 	ret = host->ops->write(host, path, text);
-	beat(host, NULL);
-	if (host->trace)
-		host->trace(host->report_opaque, path, text, ret);
+	host_asked(host, path, text, ret);
 	return ret;
 }
 

@@ -116,6 +116,12 @@ int host_has(const struct host *host, const char *fmt, ...) __attribute__((forma
 int host_write(struct host *host, const char *text, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* What a request for a change that is no write to a file (rtnetlink, an ioctl) goes between, so that
+ * it is counted, traced and has a deadline as one. @where, shorter than HOST_PATH_MAX, stands for
+ * the path: "eth0 vf 3"; @what for the text: "vlan 100". */
+void host_ask(struct host *host, const char *where);
+void host_asked(struct host *host, const char *where, const char *what, int result);
+
 /* Milliseconds of CLOCK_MONOTONIC; never 0. */
 uint64_t host_now_ms(void);
 
