@@ -15,8 +15,9 @@
 #include "use_look.h"
 #include "use_scan.h"
 
-int use_look_opener(struct use_look *look, const char *name, const char *shown,
-		    unsigned int use_kinds)
+/* @is_free: processes that cannot be looked into do not have it open. */
+static int look_opener(struct use_look *look, const char *name, const char *shown,
+		       unsigned int mask, bool is_free)
 {
 	char comm[32];
 	int ret = use_scan_opens(look->scan);
@@ -25,25 +26,31 @@ int use_look_opener(struct use_look *look, const char *name, const char *shown,
 	if (ret == -ENOMEM)
 		return ret;
 	if (ret) {
-		use_unknown(look, ret, "what processes have open cannot be read");
+		if (!is_free)
+			use_unknown(look, ret, "what processes have open cannot be read");
 		return 0;
 	}
 	pid = use_scan_opener(look->scan, name);
 	if (pid) {
 		use_scan_comm(look->host, pid, comm, sizeof(comm));
-		use_proof(look, use_kinds, "stop that process", "%s is open in %s (pid %d)", shown,
+		use_proof(look, mask, "stop that process", "%s is open in %s (pid %d)", shown,
 			  comm, (int)pid);
-	} else if (look->scan->opens_part.hidden) {
+	} else if (look->scan->opens_part.hidden && !is_free) {
 		use_unknown(look, -EACCES, "what %u processes have open cannot be read",
 			    look->scan->opens_part.hidden);
 	}
 	return 0;
 }
 
-/* /dev/vfio/N, and noiommu-N of a host without IOMMU. */
+int use_look_opener(struct use_look *look, const char *name, const char *shown, unsigned int mask)
+{
+	return look_opener(look, name, shown, mask, false);
+}
+
+/* /dev/vfio/N, and noiommu-N of a host without IOMMU. The kernel lets a group be open once only, so
+ * one that can be opened is nobody's, and one that is busy is somebody's, be it not seen whose. */
 static int look_node(struct use_look *look, const char *node, const char *shown, unsigned int mask)
 {
-	size_t before = look->found->count + look->found->left_out;
 	char path[HOST_PATH_MAX];
 	int ret, busy;
 
@@ -52,14 +59,12 @@ static int look_node(struct use_look *look, const char *node, const char *shown,
 	busy = look->host->ops->node_try(look->host, path, 0);
 	if (busy == -ENOENT || busy == -ENODEV)
 		return 0;
-	ret = use_look_opener(look, node, shown, mask);
-	if (ret || look->found->count + look->found->left_out != before)
-		return ret;
-	if (busy == -EBUSY && !use_scan_opener(look->scan, node))
-		use_proof(look, mask, "stop what uses it", "%s is open in another process", shown);
-	else if (busy && busy != -EBUSY)
+	if (busy && busy != -EBUSY)
 		use_unknown(look, busy, "whether somebody uses its %s cannot be found out", shown);
-	return 0;
+	ret = look_opener(look, node, shown, mask, true);
+	if (!ret && busy == -EBUSY && !use_scan_opener(look->scan, node))
+		use_proof(look, mask, "stop what uses it", "%s is open in another process", shown);
+	return ret;
 }
 
 /* Other functions of the group that are open by nodes of their own. */

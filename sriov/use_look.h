@@ -22,8 +22,8 @@ struct use_look {
 };
 
 /* Notes a proof of @kinds, of which at least one must not be forced; else does nothing. */
-void use_proof(struct use_look *look, unsigned int use_kinds, const char *remedy, const char *fmt,
-	       ...) __attribute__((format(printf, 4, 5)));
+void use_proof(struct use_look *look, unsigned int mask, const char *remedy, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* Notes that something could not be read, @code telling why, which counts as use. */
 void use_unknown(struct use_look *look, int code, const char *fmt, ...)
@@ -38,7 +38,6 @@ void use_look_console(struct use_look *look);
 
 /* "/dev/nvme0n1 is open in qemu (pid 12)" of @kind, when the node @name is open somewhere. @shown:
  * what it is called then. */
-int use_look_opener(struct use_look *look, const char *name, const char *shown,
-		    unsigned int use_kinds);
+int use_look_opener(struct use_look *look, const char *name, const char *shown, unsigned int mask);
 
 #endif

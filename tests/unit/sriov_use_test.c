@@ -143,7 +143,12 @@ static void test_vfs(void **state)
 	expect_forced(f, IGB, USE_VFS, ": its VF 0000:01:10.2 is in use: /dev/vfio/devices/vfio0 is "
 				       "open in qemu (pid 201); stop that process or use --force=vfio");
 	fake_remove(f, "proc/201");
+	/* A group that can be opened is open in no process, seen or not. */
+	fake_text(f, "proc/77/fd", "no folder");
 	fake_busy(f, "vfio/20");
+	assert_int_equal(use_check(&f->host, NULL, &vf, USE_UNKNOWN, NULL, &err), 0);
+	fake_remove(f, DEVICES "0000:01:10.2/misc");
+	fake_remove(f, "sys/dev/char/511:0");
 	assert_int_equal(use_check(&f->host, NULL, &vf, 0, NULL, &err), 0);
 	vf = fake_at("0000:01:10.0");
 	assert_int_equal(use_check(&f->host, NULL, &vf, 0, NULL, &err), -EBUSY);
@@ -233,6 +238,29 @@ static void test_companion_on_host_driver(void **state)
 	assert_int_equal(func_bind(&f->host, both, 2, "vfio-pci", USE_GROUP, NULL, &err), 0);
 }
 
+#define LEASE "var/lib/vfctl/leases/" IGB
+#define LEASED "viaduct-lease 1\naddress " IGB "\nstate held\nowner db\n"
+#define ID "id ids=8086:10c9\nend\n"
+
+static void test_lease(void **state)
+{
+	struct fake *f = *state;
+
+	fake_text(f, LEASE, LEASED ID);
+	expect(f, IGB, ": it is leased to db; run: vfctl release " IGB " or use --force=lease");
+	expect_forced(f, IGB, USE_LEASE, NULL);
+	/* Its owner is no more. */
+	fake_text(f, LEASE, LEASED "process 77 5000 8b1f0e1e-3b35-4d4c-a7f0-1d8c7a2f9c11 pid:[1]\n" ID);
+	fake_text(f, "proc/sys/kernel/random/boot_id", "8b1f0e1e-3b35-4d4c-a7f0-1d8c7a2f9c11\n");
+	fake_link(f, "pid:[1]", "proc/self/ns/pid");
+	expect(f, IGB, NULL);
+	/* What cannot be understood may say anything. */
+	fake_text(f, LEASE, "nonsense\n");
+	expect_forced(f, IGB, USE_KINDS & ~USE_LEASE & ~USE_UNKNOWN,
+		      ": it is leased to somebody: its record cannot be understood (it is no lease "
+		      "record, or a part of one); run: vfctl release " IGB " or use --force=lease");
+}
+
 static void test_cannot_look(void **state)
 {
 	struct pci_addr addr = fake_at(NVME);
@@ -258,6 +286,7 @@ int main(void)
 		fake_lab_test(test_many),
 		fake_lab_test(test_companion_in_use),
 		fake_lab_test(test_companion_on_host_driver),
+		fake_lab_test(test_lease),
 		fake_lab_test(test_cannot_look),
 	};
 

@@ -35,6 +35,8 @@ taken() {
 }
 json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 
+# The network of the lab gives every interface an address by itself, and this test its own.
+echo 0 | tee /proc/sys/net/ipv6/conf/{all,default}/accept_ra >/dev/null
 lab_load kvm vfio igb nvme e1000 8139cp bonding 8021q bridge vrf macvtap dm-mod md-mod raid1 ext4
 pf=$(lab_pf igb) nvme=$(lab_pf nvmepf) e1000=$(lab_pf e1000) rtl=$(lab_pf rtl8139)
 igb_back() { # the function with its own driver, its interface in $eth
@@ -67,7 +69,7 @@ export SSH_CONNECTION="198.51.100.7 50000 10.0.9.15 22"
 refused "the session of who asks as well" \
 	": your SSH session from 198.51.100.7 comes in through $eth \\(by bond0, bond0.7, br0\\) .*; $chain .*; or use --force=address,route,upper,ssh$" \
 	bind "$pf" vfio-pci
-bash -c "env -i $VFCTL unbind $pf --force=address,route,upper" >$out 2>$err
+bash -c "env -i $VFCTL unbind $pf --force=address,route,upper; exit" >$out 2>$err
 check_log "which sudo took from the environment" \
 	": your SSH session from 198.51.100.7 comes in through $eth \\(by .*; come in another way or use --force=ssh$" $err
 run show "$pf" --json
@@ -151,7 +153,9 @@ wait $holder 2>/dev/null
 taken "all back" bind "$e1000" "$rtl" default
 
 # --- LVM on a RAID -------------------------------------------------------------------------------
-disk=$(basename "$(ls -d /sys/bus/pci/devices/"$nvme"/nvme/nvme*/nvme*n1 /sys/class/nvme-subsystem/*/nvme*n1 2>/dev/null | head -n 1)")
+# The disk of a subsystem is a virtual device; nvme0c0n1 is but one path to it.
+for disk in /sys/class/block/nvme*n1; do case ${disk##*/} in nvme*c*) ;; *) break ;; esac; done
+disk=${disk##*/}
 export DM_DISABLE_UDEV=1
 {
 	mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 "/dev/$disk" missing &&
