@@ -224,7 +224,8 @@ static int report(const struct pci_addr *addr, const struct use_found *found, st
 	}
 	if (more)
 		err_append(err, "%zu more; ", more);
-	err_append(err, "%sor use --force=%s", alone ? " " : "", use_kinds_text(found->kinds, force));
+	err_append(err, "%sor use --force=%s", alone ? " " : "",
+		   use_kinds_text(found->kinds, force));
 	return -EBUSY;
 }
 
@@ -237,15 +238,18 @@ static int check(const struct host *host, struct use_scan *scan, const struct pc
 				 .found = found };
 	int ret = 0;
 
-	if (!look.scan || !found)
-		ret = err_sys(err, -ENOMEM, "cannot look who uses a function");
-	if (!ret && !vfs_alone)
+	if (!look.scan || !found) {
+		free(found);
+		use_scan_free(own);
+		return err_sys(err, -ENOMEM, "cannot look who uses a function");
+	}
+	if (!vfs_alone)
 		ret = look_one(&look, addr, err);
 	if (!ret)
 		ret = look_vfs(&look, addr, err);
 	if (!ret && found->count)
 		ret = report(addr, found, err);
-	if (found && ret_found)
+	if (ret_found)
 		*ret_found = *found;
 	free(found);
 	use_scan_free(own);

@@ -98,8 +98,8 @@ int use_check_vfs(const struct host *host, struct use_scan *scan, const struct p
 
 /*
  * Is it of any good to give @addr, as one of @addrs, to the VFIO driver @driver? While another
- * function of its group, not one of @addrs and no bridge, is bound to a driver of the host, no guest
- * can have it, and the host has lost it. Returns 0; -EBUSY, of the kind "group", with the command
+ * function of its group, not one of @addrs and no bridge, is bound to a driver of the host, no
+ * guest can have it, and the host has lost it. Returns 0; -EBUSY, of the kind "group", with the command
  * that binds them all; or -ENOMEM.
  */
 int use_check_companions(const struct host *host, const struct pci_addr *addr,

@@ -41,7 +41,7 @@ struct walk {
 
 static int walk_disk(struct walk *w, struct disk *disk);
 
-/* --- what is on a device ----------------------------------------------------------------------- */
+/* --- what is on a device --------------------------------------------------------------------- */
 
 /* Is "/dev/nvme0n1" or "/dev/mapper/vg0-root" this device? */
 static bool is_path_of(const struct disk *disk, const char *path)
@@ -112,7 +112,8 @@ static const struct use_mount *mount_around(const struct use_scan *scan, const c
 
 		len = strlen(m->where);
 		len -= len && m->where[len - 1] == '/';
-		if (!m->pid && !strncmp(file, m->where, len) && file[len] == '/' && len >= longest) {
+		if (!m->pid && len >= longest && !strncmp(file, m->where, len) &&
+		    file[len] == '/') {
 			longest = len;
 			best = m;
 		}
@@ -172,11 +173,12 @@ static int read_parts(struct use_look *look)
 			use_unknown(look, ret, "%s cannot be read", parts[i].what);
 	}
 	if (look->scan->mounts_part.hidden)
-		use_unknown(look, -EACCES, "what is mounted in other mount namespaces cannot be read");
+		use_unknown(look, -EACCES, "what is mounted in other mount namespaces cannot be "
+			    "read");
 	return 0;
 }
 
-/* --- what stands on a device ------------------------------------------------------------------- */
+/* --- what stands on a device ----------------------------------------------------------------- */
 
 static void dev_name(const char *name, char buf[HOST_NAME_MAX])
 {
@@ -218,7 +220,7 @@ static int climb(struct walk *w, struct disk *below, const char *name, const cha
 		detail[0] = '\0';
 	host_printable(detail, detail, sizeof(detail));
 	snprintf(chain, sizeof(chain), "%s%s holds %s%s%s%s", below->chain,
-		 strlen(below->chain) + 3 * HOST_NAME_MAX >= sizeof(chain) ? " ..." :
+		 strlen(below->chain) + 3 * (size_t)HOST_NAME_MAX >= sizeof(chain) ? " ..." :
 		 below->depth ? ", that" : "", name, *detail ? " (" : "", detail,
 		 *detail ? ")" : "");
 	return walk_disk(w, &disk);
@@ -236,7 +238,8 @@ static int climb_holders(struct walk *w, struct disk *disk)
 	dir = opendir(path);
 	if (!dir) {
 		if (errno != ENOENT)
-			use_unknown(w->look, -errno, "what stands on %s cannot be read", disk->name);
+			use_unknown(w->look, -errno, "what stands on %s cannot be read",
+				    disk->name);
 		return 0;
 	}
 	while (!ret && (e = readdir(dir))) {
@@ -246,7 +249,8 @@ static int climb_holders(struct walk *w, struct disk *disk)
 		if (host_name_ok(e->d_name))
 			ret = climb(w, disk, e->d_name, sub);
 		else
-			use_unknown(w->look, -EINVAL, "what stands on %s has an odd name", disk->name);
+			use_unknown(w->look, -EINVAL, "what stands on %s has an odd name",
+				    disk->name);
 	}
 	closedir(dir);
 	return ret;
@@ -293,7 +297,7 @@ static int climb_loops(struct walk *w, struct disk *disk)
 	return ret;
 }
 
-/* --- the proofs -------------------------------------------------------------------------------- */
+/* --- the proofs ------------------------------------------------------------------------------ */
 
 /* What is on the device: the kinds, and what is to be said of those that are not forced, beginning
  * with @is (" is" or ","). */
@@ -314,8 +318,8 @@ static unsigned int look_content(struct use_look *look, const struct disk *disk,
 			     host_printable(m->where, where, sizeof(where)));
 		if (m->pid) {
 			use_scan_comm(look->host, m->pid, comm, sizeof(comm));
-			n += snprintf(buf + n, size - (size_t)n, " in the mount namespace of %s (pid %d)",
-				      comm, (int)m->pid);
+			n += snprintf(buf + n, size - (size_t)n,
+				      " in the mount namespace of %s (pid %d)", comm, (int)m->pid);
 		}
 	} else if (uuid && !(look->force & USE_MOUNT)) {
 		n = snprintf(buf, size, "%s part of a btrfs file system in use", is);
@@ -399,7 +403,7 @@ static int walk_disk(struct walk *w, struct disk *disk)
 	return 0;
 }
 
-/* --- the function's own nodes ------------------------------------------------------------------ */
+/* --- the function's own nodes ---------------------------------------------------------------- */
 
 /* True when a multipath NVMe disk reaches one of its controllers through the function @a. */
 static bool nvme_head_uses(const struct host *host, const char *link, const char *a)
@@ -477,7 +481,7 @@ static int look_blocks(struct use_look *look, struct use_node **nodes, size_t co
 	size_t i, j;
 	int ret = claimed ? read_parts(look) : -ENOMEM;
 
-	qsort(nodes, count, sizeof(*nodes), node_cmp);
+	qsort(nodes, count, sizeof(struct use_node *), node_cmp);
 	for (i = 0; i < count && !ret; i++) {
 		for (j = 0; j < i; j++)
 			claimed[i] = claimed[i] || (claimed[j] && is_part_of(nodes[j], nodes[i]));

@@ -124,7 +124,7 @@ int use_look_group(struct use_look *look, const struct func_info *info)
 	return ret ? ret : look_companions(look, info->group);
 }
 
-/* --- leases ------------------------------------------------------------------------------------ */
+/* --- leases ---------------------------------------------------------------------------------- */
 
 void use_look_lease(struct use_look *look)
 {
@@ -140,7 +140,7 @@ void use_look_lease(struct use_look *look)
 	}
 }
 
-/* --- binding a part of a group ----------------------------------------------------------------- */
+/* --- binding a part of a group --------------------------------------------------------------- */
 
 static bool is_one_of(const struct pci_addr *addr, const struct pci_addr *addrs, size_t count)
 {
@@ -151,8 +151,8 @@ static bool is_one_of(const struct pci_addr *addr, const struct pci_addr *addrs,
 	return i < count;
 }
 
-/* Is @m a companion that stays behind, on a driver that keeps the group from a guest? vfio-pci takes
- * no bridge, and to unbind one that is in the way takes nothing from the host. */
+/* Is @m a companion that stays behind, on a driver that keeps the group from a guest? vfio-pci
+ * takes no bridge, and to unbind one that is in the way takes nothing from the host. */
 static bool stays(const struct group_member *m, const struct pci_addr *addrs, size_t count)
 {
 	return m->blocks && m->is_pci && !m->is_bridge && !is_one_of(&m->addr, addrs, count);
@@ -203,7 +203,7 @@ int use_check_companions(const struct host *host, const struct pci_addr *addr,
 	return ret;
 }
 
-/* --- the console ------------------------------------------------------------------------------- */
+/* --- the console ----------------------------------------------------------------------------- */
 
 /* Is a virtual console bound whose driver's name has @what in it (fbcon.rst, "vtconsole")? */
 static bool console_is(const struct host *host, const char *what)
@@ -251,11 +251,12 @@ static void look_display(struct use_look *look)
 		if (host_has(look->host, "bus/pci/devices/%s/graphics/fb0", look->a) ||
 		    (!function_of(look->host, "class/graphics/fb0", &owner) &&
 		     pci_addr_eq(&owner, &look->addr)))
-			use_proof(look, USE_CONSOLE, remedy, "its frame buffer fb0 shows the console");
+			use_proof(look, USE_CONSOLE, remedy,
+				  "its frame buffer fb0 shows the console");
 		else if (boot == 1 && host_has(look->host, "class/graphics/fb0") &&
 			 function_of(look->host, "class/graphics/fb0", &owner))
-			use_proof(look, USE_CONSOLE, remedy, "the firmware's frame buffer fb0, which "
-				  "shows the console, is on it");
+			use_proof(look, USE_CONSOLE, remedy,
+				  "the firmware's frame buffer fb0, which shows the console, is on it");
 	} else if (boot == 1 && console_is(look->host, "VGA")) {
 		use_proof(look, USE_CONSOLE, "let another card show it",
 			  "the console is shown by its VGA");

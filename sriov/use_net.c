@@ -53,7 +53,7 @@ static int climb(struct walk *w, const struct step *step, const char *upper)
 		return ret;
 	/* A chain too long for a message is told by its beginning and its end. */
 	snprintf(chain, sizeof(chain), "%s%s %s %s", step->chain,
-		 len + 2 * HOST_NAME_MAX >= sizeof(chain) ? " ..." : step->depth ? ", that" : "",
+		 len + 2 * (size_t)HOST_NAME_MAX >= sizeof(chain) ? " ..." : step->depth ? ", that" : "",
 		 relation(w->look->host, step->name, upper), upper);
 	snprintf(by, sizeof(by), "%s%s%s", step->by, *step->by ? ", " : "", upper);
 	return walk_step(w, &next);
@@ -82,7 +82,8 @@ static int climb_all(struct walk *w, const struct step *step)
 		if (host_name_ok(e->d_name + 6))
 			ret = climb(w, step, e->d_name + 6);
 		else
-			use_unknown(w->look, -EINVAL, "what %s carries has an odd name", step->name);
+			use_unknown(w->look, -EINVAL, "what %s carries has an odd name",
+				    step->name);
 	}
 	closedir(dir);
 	return ret ? ret : count;
@@ -180,7 +181,8 @@ static int walk_step(struct walk *w, const struct step *step)
 	else if (!uppers && upper)
 		use_proof(w->look, USE_UPPER, "take that apart", "%s", step->chain);
 	else if (!uppers && host_has(w->look->host, "class/net/%s/brport", step->name))
-		use_proof(w->look, USE_UPPER, "take it out", "%s is a port of a bridge", step->name);
+		use_proof(w->look, USE_UPPER, "take it out", "%s is a port of a bridge",
+			  step->name);
 	return 0;
 }
 
@@ -200,9 +202,9 @@ int use_look_net(struct use_look *look, const struct func_info *info)
 		ret = 0;
 	}
 	for (i = 0; i < info->netdev_count && !ret; i++) {
-		struct step step = { .name = info->netdevs[i], .chain = info->netdevs[i], .by = "" };
+		struct step step = { .name = info->netdevs[i], .by = "" };
 
-		w.lowest = info->netdevs[i];
+		w.lowest = step.chain = step.name;
 		ret = use_seen_add(&w.seen, w.lowest);
 		ret = ret > 0 ? walk_step(&w, &step) : ret;
 	}

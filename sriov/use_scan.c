@@ -127,7 +127,7 @@ static int part_done(struct use_part *part, int ret)
 	return ret;
 }
 
-/* --- device nodes ------------------------------------------------------------------------------ */
+/* --- device nodes ---------------------------------------------------------------------------- */
 
 /* The name below /dev: the kernel writes it to uevent; where not, the name of the device. */
 static char *node_name(const struct host *host, const char *dir, const char *number,
@@ -208,7 +208,7 @@ int use_scan_nodes(struct use_scan *scan)
 	return part_done(&scan->nodes_part, ret);
 }
 
-/* --- what processes have open ------------------------------------------------------------------ */
+/* --- what processes have open ---------------------------------------------------------------- */
 
 static int open_add(struct use_scan *scan, const char *target, pid_t pid)
 {
@@ -232,7 +232,7 @@ static int open_add(struct use_scan *scan, const char *target, pid_t pid)
 	return 0;
 }
 
-/* True when a look into a process failed with @code because of the process, not because it ended. */
+/* True when a look into a process failed with @code, but not because the process ended. */
 static bool is_hidden(int code)
 {
 	return code != ENOENT && code != ESRCH && code != EINVAL;
@@ -339,7 +339,7 @@ pid_t use_node_holder(const struct host *host, const char *node, char comm[HOST_
 	return pid;
 }
 
-/* --- mounts ------------------------------------------------------------------------------------ */
+/* --- mounts ---------------------------------------------------------------------------------- */
 
 /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw" (proc(5)). */
 static int mount_add(struct use_scan *scan, char *line, pid_t pid)
@@ -394,8 +394,8 @@ static int mounts_of(struct use_scan *scan, const char *name)
 	return ret;
 }
 
-/* Returns 1 when the mount namespace of the process is new ("mnt:[4026531841]"), 0 when it is not, or
- * -errno. */
+/* Returns 1 when the mount namespace of the process ("mnt:[4026531841]") is new, 0 when it is not,
+ * or -errno. */
 static int space_add(const struct host *host, struct use_seen *spaces, const char *pid)
 {
 	char path[HOST_PATH_MAX], link[HOST_NAME_MAX];
@@ -461,7 +461,7 @@ int use_scan_swaps(struct use_scan *scan)
 	return part_done(&scan->swaps_part, ret);
 }
 
-/* --- what stands on a block device without being its holder ------------------------------------ */
+/* --- what stands on a block device without being its holder ---------------------------------- */
 
 static int stack_add(struct use_stack **stack, size_t *count, const char *name, const char *below)
 {
@@ -545,7 +545,7 @@ int use_scan_btrfs(struct use_scan *scan)
 	return part_done(&scan->btrfs_part, ret);
 }
 
-/* --- routes ------------------------------------------------------------------------------------ */
+/* --- routes ---------------------------------------------------------------------------------- */
 
 int use_scan_routes(struct use_scan *scan)
 {
@@ -555,7 +555,7 @@ int use_scan_routes(struct use_scan *scan)
 								     &scan->route_count));
 }
 
-/* --- the way to who asks ----------------------------------------------------------------------- */
+/* --- the way to who asks --------------------------------------------------------------------- */
 
 /* "CLIENT PORT SERVER PORT" of SSH_CONNECTION (ssh(1)) in an environment: 1 when it is there. */
 static int ssh_of_environment(const char *text, size_t len, char client[64], char server[64])
@@ -564,8 +564,9 @@ static int ssh_of_environment(const char *text, size_t len, char client[64], cha
 	const char *at;
 
 	for (at = text; at < text + len; at += strlen(at) + 1) {
-		if (!strncmp(at, name, sizeof(name) - 1))
-			return sscanf(at + sizeof(name) - 1, "%63s %*63s %63s", client, server) == 2;
+		if (strncmp(at, name, sizeof(name) - 1) != 0)
+			continue;
+		return sscanf(at + sizeof(name) - 1, "%63s %*63s %63s", client, server) == 2;
 	}
 	return 0;
 }
@@ -625,5 +626,7 @@ int use_scan_ssh(struct use_scan *scan)
 	else
 		ret = scan->host->ops->route_to(scan->host, client, server, scan->ssh_ifname);
 	/* Nonsense is nobody's address, and nobody comes from where nothing leads. */
-	return part_done(&scan->ssh_part, ret == -EINVAL || ret == -ENETUNREACH || ret > 0 ? 0 : ret);
+	if (ret == -EINVAL || ret == -ENETUNREACH || ret > 0)
+		ret = 0;
+	return part_done(&scan->ssh_part, ret);
 }

@@ -30,8 +30,8 @@ struct use_mount {
 	pid_t pid; /* 0: seen from here; else from this process, in a mount namespace of its own */
 };
 
-/* A device that stands on what no "holders" names: a loop device on its file, or a member of a btrfs
- * on that. */
+/* A device and what no "holders" tells of it: a loop device and its file, a device and the btrfs
+ * that it is part of. */
 struct use_stack {
 	char name[HOST_NAME_MAX];
 	char *below;
@@ -90,8 +90,8 @@ struct use_seen {
 /* Returns 1 when the name is new, 0 when not, or -ENOMEM. */
 int use_seen_add(struct use_seen *seen, const char *name);
 
-/* @array with room for one more element of @size bytes; it doubles when it is full. NULL: no memory,
- * and @array is as it was. */
+/* @array with room for one more element of @size bytes; it doubles when it is full. NULL: no
+ * memory, and @array is as it was. */
 void *use_scan_grow(void *array, size_t count, size_t size);
 
 #endif

@@ -205,7 +205,7 @@ static void test_unreadable(void **state)
 		       "use --force=unknown");
 }
 
-/* --- the session of who asks ------------------------------------------------------------------- */
+/* --- the session of who asks ----------------------------------------------------------------- */
 
 static void environment(struct fake *f, const char *process, const char *text, size_t len,
 			const char *parent)

@@ -156,7 +156,7 @@ static void test_vfs(void **state)
 				     "uses it or use --force=vfio");
 }
 
-/* Whatever is found: one line, the beginning of the list, how many more there are, and all kinds. */
+/* Whatever is found: one line, the list's beginning, how many more there are, and all kinds. */
 static void test_many(void **state)
 {
 	struct pci_addr pf = fake_at(IGB);
@@ -186,7 +186,7 @@ static void test_many(void **state)
 	assert_int_equal(use_check(&f->host, NULL, &pf, found.kinds, &found, &err), 0);
 }
 
-/* --- companions of a group --------------------------------------------------------------------- */
+/* --- companions of a group ------------------------------------------------------------------- */
 
 static void test_companion_in_use(void **state)
 {
@@ -207,8 +207,8 @@ static void test_companion_in_use(void **state)
 	fake_process(f, 301, "qemu", "vfio/devices/vfio0");
 	expect(f, E1000, ": " RTL " of its group 15 is open in qemu (pid 301); stop that process or "
 			 "use --force=group");
-	expect_look(f, RTL, 0, ": /dev/vfio/devices/vfio0 is open in qemu (pid 301); stop that process or use "
-		       "--force=vfio");
+	expect_look(f, RTL, 0, ": /dev/vfio/devices/vfio0 is open in qemu (pid 301); stop that "
+			   "process or use --force=vfio");
 }
 
 static void test_companion_on_host_driver(void **state)

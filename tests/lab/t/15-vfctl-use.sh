@@ -37,7 +37,7 @@ json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exi
 
 # The network of the lab gives every interface an address by itself, and this test its own.
 echo 0 | tee /proc/sys/net/ipv6/conf/{all,default}/accept_ra >/dev/null
-lab_load kvm vfio igb nvme e1000 8139cp bonding 8021q bridge vrf macvtap dm-mod md-mod raid1 ext4
+lab_load kvm vfio igb nvme e1000 8139cp bonding 8021q bridge vrf macvtap dm-mod md-mod raid1 loop ext4
 pf=$(lab_pf igb) nvme=$(lab_pf nvmepf) e1000=$(lab_pf e1000) rtl=$(lab_pf rtl8139)
 igb_back() { # the function with its own driver, its interface in $eth
 	"$VFCTL" bind "$pf" default >/dev/null 2>&1
