@@ -31,8 +31,9 @@ struct netlink_ask {
 int netlink_init(struct netlink_ask *ask, int protocol);
 void netlink_done(struct netlink_ask *ask);
 
-/* Sends @msg and waits for the kernel's answer, an acknowledgement that netlink_run() asks for
- * itself. Returns 0 or -errno, the kernel's own. */
+/* Sends @msg and waits for the kernel's answer: an acknowledgement that netlink_run() asks for itself,
+ * or the end of a list. Returns 0; -EAGAIN for a list that changed meanwhile; or -errno, the kernel's
+ * own. */
 int netlink_run(struct netlink_ask *ask, struct nl_msg *msg);
 
 /* vf_ops.net_get and net_set. */

@@ -323,6 +323,32 @@ int fk_node_try(const struct host *host, const char *path, int excl)
 	return access(path, F_OK) < 0 ? -errno : 0;
 }
 
+int fk_routes(const struct host *host, struct host_route **ret, size_t *ret_count)
+{
+	const struct fake *f = host->opaque;
+
+	if (f->routes_code)
+		return f->routes_code;
+	*ret = malloc(sizeof(f->routes));
+	if (!*ret)
+		fk_die("malloc", "routes");
+	memcpy(*ret, f->routes, sizeof(f->routes));
+	*ret_count = f->route_count;
+	return 0;
+}
+
+int fk_route_to(const struct host *host, const char *to, const char *from,
+		char ifname[HOST_NAME_MAX])
+{
+	const struct fake *f = host->opaque;
+
+	(void)from;
+	if (f->way_code || strcmp(to, f->way_to) != 0)
+		return f->way_code ? f->way_code : -ENETUNREACH;
+	snprintf(ifname, HOST_NAME_MAX, "%s", f->way_name);
+	return 0;
+}
+
 int fk_replace(const struct host *host, const char *path, const char *text)
 {
 	struct fake *f = host->opaque;

@@ -184,7 +184,7 @@ static void test_list(void **state)
 static void test_show(void **state)
 {
 	struct fake *f = *state;
-	struct json_object *o, *use, *cap;
+	struct json_object *o, *use, *cap, *list;
 	struct run r;
 
 	make_vfs(f);
@@ -208,7 +208,15 @@ static void test_show(void **state)
 	assert_string_equal(text_of(o, "reset_method"), "flr bus");
 	use = member(o, "use");
 	assert_true(json_object_get_boolean(member(use, "in_use")));
+	list = member(use, "evidence");
+	assert_int_equal(json_object_array_length(list), 2);
+	assert_string_equal(text_of(json_object_array_get_idx(list, 0), "function"), IGB);
+	use = json_object_array_get_idx(list, 1);
 	assert_string_equal(text_of(use, "function"), "0000:01:10.4");
+	assert_string_equal(text_of(use, "evidence"), "group 22 is open in viaduct (pid 77)");
+	list = member(use, "kinds");
+	assert_int_equal(json_object_array_length(list), 1);
+	assert_string_equal(json_object_get_string(json_object_array_get_idx(list, 0)), "vfio");
 	json_object_put(o);
 	run_done(&r);
 }
@@ -288,10 +296,12 @@ static void test_failures(void **state)
 	EXPECT_ERROR(f, 1, "modprobe nope", "bind", "eth0", "nope");
 	EXPECT_ERROR(f, 1, "no driver's name", "bind", "eth0", "../igb");
 	fake_net_addr(f, "eth0", "192.0.2.1");
-	fake_text(f, "proc/net/route", "Iface\neth1\t0\n");
-	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/net/eth1/flags", "0x1003\n");
-	EXPECT_ERROR(f, 1, "0000:06:01.0: eth1 is up and carries a route; bring it down or use "
-			   "--force=route", "bind", "eth2", "eth1", "vfio-pci");
+	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/net/eth1/brport/state", "3\n");
+	EXPECT_ERROR(f, 1, "0000:06:01.0: eth1 is a port of a bridge; take it out or use "
+			   "--force=upper", "bind", "eth2", "eth1", "vfio-pci");
+	EXPECT_ERROR(f, 1, "0000:06:02.0: in its group 15 0000:06:01.0 is bound to e1000, so no "
+			   "guest could have it; run: vfctl bind 0000:06:01.0 0000:06:02.0 "
+			   "vfio-pci, or use --force=group", "bind", "eth2", "vfio-pci");
 	fake_remove(f, "sys/bus");
 	EXPECT_ERROR(f, 1, "there is no PCI bus", "list");
 }

@@ -176,7 +176,7 @@ ip link add br7 type bridge && ip link set "$eth" master br7
 refused "a port of a bridge" "$eth is a port of br7" bind "$pf" vfio-pci
 ip link del br7
 
-ok "one of a group" bind "$e1000" vfio-pci
+ok "one of a group" bind "$e1000" vfio-pci --force=group
 run show "$e1000"
 check_log "the group is not viable, and the way out" "is not viable: .*$rtl is bound to 8139cp; .*: vfctl bind $rtl vfio-pci" $out
 ok "the other as well, as told" bind "$rtl" vfio-pci
@@ -216,7 +216,7 @@ if modprobe ext4 && mkfs.ext4 -qF "/dev/$disk" 32M; then
 	unshare -m sh -c "mount /dev/$disk /mnt/disk && touch /mnt/mounted && exec sleep 300" &
 	holder=$!
 	wait_for 10 test -e /mnt/mounted
-	refused "a disk that is mounted where vfctl cannot see it" "$disk is held exclusively" bind "$nvme" vfio-pci
+	refused "a disk that is mounted where vfctl cannot see it" "$disk is mounted on /mnt/disk in the mount namespace of sleep" bind "$nvme" vfio-pci
 	kill $holder
 	wait $holder 2>/dev/null
 fi
