@@ -2,7 +2,6 @@
 #include "func_explain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "func_config.h"
 
 #define CONFIG_SIZE 4096
 #define BRIDGES_MAX 32 /* between a function and the root */
@@ -47,36 +47,6 @@ const char *explain_kind_name(enum explain_kind kind)
 	return names[kind];
 }
 
-/* Returns how many bytes this user may read: 64 without root, 256 without extended space. */
-static size_t config_read(const struct host *host, const struct pci_addr *addr,
-			  uint8_t config[CONFIG_SIZE])
-{
-	char path[HOST_PATH_MAX], a[PCI_ADDR_STRLEN];
-	CLEANUP_CLOSE int fd = -1;
-	ssize_t n;
-
-	if (host_path(path, host->sysfs_root, "bus/pci/devices/%s/config", pci_addr_str(addr, a)))
-		return 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : pread(fd, config, CONFIG_SIZE, 0);
-	return n < 0 ? 0 : (size_t)n;
-}
-
-/* The PCI Express capability, 0 when there is none. Loops end: each step takes one of 48 places. */
-static size_t express_cap(const uint8_t *config)
-{
-	size_t at = config[PCI_CAPABILITY_LIST] & ~3u, steps;
-
-	if (!(get_le16(config + PCI_STATUS) & PCI_STATUS_CAP_LIST))
-		return 0;
-	for (steps = 0; at >= PCI_STD_HEADER_SIZEOF && steps < 48; steps++) {
-		if (config[at] == PCI_CAP_ID_EXP)
-			return at;
-		at = config[at + 1] & ~3u;
-	}
-	return 0;
-}
-
 static size_t acs_cap(const uint8_t *config, size_t len)
 {
 	size_t at = PCI_CFG_SPACE_SIZE, steps;
@@ -96,13 +66,13 @@ static size_t acs_cap(const uint8_t *config, size_t len)
 static void wiring_read(const struct host *host, const struct pci_addr *addr, struct wiring *w)
 {
 	uint8_t config[CONFIG_SIZE];
-	size_t len = config_read(host, addr, config), at;
+	size_t len = func_config_read(host, addr, config, sizeof(config)), at;
 	uint16_t cap, ctrl;
 
 	memset(w, 0, sizeof(*w));
 	if (len < PCI_CFG_SPACE_SIZE)
 		return;
-	at = express_cap(config);
+	at = func_config_cap(config, PCI_CAP_ID_EXP);
 	w->express = at;
 	if (at)
 		w->type = (get_le16(config + at + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_TYPE) >> 4;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -249,6 +250,37 @@ int host_has(const struct host *host, const char *fmt, ...)
 	return !ret && !access(path, F_OK);
 }
 
+uint64_t host_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 + 1;
+}
+
+/* A write to @path begins, or with NULL has ended. */
+static void beat(struct host *host, const char *path)
+{
+	if (!host->beat)
+		return;
+	if (path)
+		memcpy(host->beat->path, path, strlen(path) + 1);
+	host->beat->since_ms = path ? host_now_ms() : 0;
+}
+
+void host_ask(struct host *host, const char *where)
+{
+	host->writes++;
+	beat(host, where);
+}
+
+void host_asked(struct host *host, const char *where, const char *what, int result)
+{
+	beat(host, NULL);
+	if (host->trace)
+		host->trace(host->report_opaque, where, what, result);
+}
+
 int host_write(struct host *host, const char *text, const char *fmt, ...)
 {
 	char path[HOST_PATH_MAX];
@@ -260,10 +292,9 @@ int host_write(struct host *host, const char *text, const char *fmt, ...)
 	va_end(ap);
 	if (ret)
 		return ret;
-	host->writes++;
+	host_ask(host, path);
 	ret = host->ops->write(host, path, text);
-	if (host->trace)
-		host->trace(host->report_opaque, path, text, ret);
+	host_asked(host, path, text, ret);
 	return ret;
 }
 

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct err;
@@ -32,6 +33,13 @@ struct host_ops {
 	int (*node_try)(const struct host *host, const char *path, int excl);
 };
 
+/* What a host's writer tells who watches it, in memory that both see. */
+struct host_beat {
+	_Atomic uint64_t since_ms; /* host_now_ms() when the write under way began; 0: none is */
+	_Atomic bool abandoned;	   /* set by the watcher: nobody waits for the change any more */
+	char path[HOST_PATH_MAX];  /* of that write */
+};
+
 struct host {
 	char sysfs_root[HOST_ROOT_MAX]; /* "/sys" */
 	char proc_root[HOST_ROOT_MAX];	/* "/proc" */
@@ -51,6 +59,7 @@ struct host {
 	void (*progress)(void *opaque, unsigned int done, unsigned int total);
 	/* Called after every sysfs write, with its result; may be NULL. */
 	void (*trace)(void *opaque, const char *path, const char *text, int result);
+	struct host_beat *beat;		/* kept up to date by host_write(); may be NULL */
 	void *report_opaque;		/* handed to stop, progress and trace */
 };
 
@@ -89,6 +98,15 @@ int host_has(const struct host *host, const char *fmt, ...) __attribute__((forma
  * below sysfs_root and counts it. Returns 0 or -errno. */
 int host_write(struct host *host, const char *text, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* What a request for a change that is no write to a file (rtnetlink, an ioctl) goes between, so that
+ * it is counted, traced and has a deadline as one. @where, shorter than HOST_PATH_MAX, stands for
+ * the path: "eth0 vf 3"; @what for the text: "vlan 100". */
+void host_ask(struct host *host, const char *where);
+void host_asked(struct host *host, const char *where, const char *what, int result);
+
+/* Milliseconds of CLOCK_MONOTONIC; never 0. */
+uint64_t host_now_ms(void);
 
 /* True when the program wants the change that is under way to be undone. */
 bool host_stopped(const struct host *host);

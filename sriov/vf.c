@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -14,6 +13,8 @@
 #include "func.h"
 #include "lock.h"
 #include "use.h"
+#include "vf_rules.h"
+#include "vf_wait.h"
 
 #define DEV "bus/pci/devices/%s/"
 #define VFS_MAX 65535 /* NumVFs is 16 bits wide (PCIe base specification, 9.3.3.7) */
@@ -127,14 +128,6 @@ static bool vf_is_there(const struct txn *t, unsigned int index)
 	return !func_vf_addr(t->host, &t->pf, index, &vf) && func_exists(t->host, &vf);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static int stopped(const struct txn *t, struct err *err)
 {
 	if (!host_stopped(t->host))
@@ -142,28 +135,41 @@ static int stopped(const struct txn *t, struct err *err)
 	return err_set(err, -EINTR, "%s: interrupted, all put back", t->a);
 }
 
+/* Waits for VF @index until @end, and for no announcement longer than a look costs little. */
+static int wait_vf(const struct txn *t, struct vf_wait *wait, unsigned int index, long count,
+		   uint64_t end, bool heed, struct err *err)
+{
+	int ret;
+
+	while (!vf_is_there(t, index)) {
+		ret = heed ? stopped(t, err) : 0;
+		if (ret)
+			return ret;
+		if (host_now_ms() >= end)
+			return err_set(err, -ETIMEDOUT, "%s: VF %u of %ld did not appear within %u s; "
+				       "see: dmesg", t->a, index, count, t->host->wait_ms / 1000);
+		vf_wait_next(wait, 50);
+	}
+	return 0;
+}
+
 /* Some drivers make their VFs after the write has returned. @heed: give up when told to stop. */
 static int wait_vfs(const struct txn *t, long count, bool heed, struct err *err)
 {
-	struct timespec nap = { .tv_nsec = 1000000 };
-	uint64_t end = now_ms() + t->host->wait_ms;
+	uint64_t end = host_now_ms() + t->host->wait_ms;
+	struct vf_wait *wait = NULL;
 	unsigned int i;
-	int ret;
+	int ret = 0;
 
-	for (i = 0; i < (unsigned int)count; i++) {
-		while (!vf_is_there(t, i)) {
-			ret = heed ? stopped(t, err) : 0;
-			if (ret)
-				return ret;
-			if (now_ms() >= end)
-				return err_set(err, -ETIMEDOUT, "%s: VF %u of %ld did not appear "
-					       "within %u s; see: dmesg", t->a, i, count,
-					       t->host->wait_ms / 1000);
-			nanosleep(&nap, NULL);
-			nap.tv_nsec = MIN(nap.tv_nsec * 2, 50000000);
-		}
+	for (i = 0; i < (unsigned int)count && !ret; i++) {
+		if (vf_is_there(t, i))
+			continue;
+		/* Listening before the next look, so that nothing is announced in between. */
+		wait = wait ? wait : vf_wait_new();
+		ret = wait_vf(t, wait, i, count, end, heed, err);
 	}
-	return 0;
+	vf_wait_free(wait);
+	return ret;
 }
 
 static int change_count(struct txn *t, struct err *err)
@@ -312,7 +318,9 @@ static int run(struct txn *t, struct err *err)
 	struct err why = { .code = 0 };
 	int ret;
 
-	ret = check_use(t, err);
+	ret = t->want && t->want != t->before ? vf_rules_check(t->host, &t->pf, err) : 0;
+	if (!ret)
+		ret = check_use(t, err);
 	if (ret)
 		return ret;
 	/* After a vfctl that was killed, the kernel's choice is what was set before that one. */

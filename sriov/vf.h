@@ -34,14 +34,14 @@ struct vf_report {
  * Waits host->wait_ms for all VFs to appear and calls host->progress for each that is ready.
  * Returns 0; -ENODEV (no such function), -ENOTSUP (no SR-IOV, or a VF), -EINVAL (count 0),
  * -ERANGE (more than sriov_totalvfs), -ENOENT (driver not loaded), -EBUSY, -EACCES (not root),
- * -ETIMEDOUT, -EIO (fewer VFs than asked for), -EINTR (host->stop), or the kernel's answer to the
- * write, explained.
+ * -EAGAIN (vf_rules.h), -ETIMEDOUT, -EIO (fewer VFs than asked for), -EINTR (host->stop), or the
+ * kernel's answer to the write, explained.
  */
 int vf_create(struct host *host, const struct pci_addr *pf, unsigned int count,
 	      const char *driver, unsigned int force, struct vf_report *ret_report, struct err *err);
 
-/* Removes all VFs of @pf. Refuses with -EBUSY and the evidence while one is in use, kinds in @force apart;
- * the kernel then waits in the write until a process that holds a VF through VFIO lets it go.
+/* Removes all VFs of @pf. Refuses with -EBUSY and the evidence while one is in use, kinds in
+ * @force apart; the kernel then waits in the write until who holds a VF through VFIO lets it go.
  * @ret_report may be NULL. Returns as vf_create(). */
 int vf_destroy(struct host *host, const struct pci_addr *pf, unsigned int force,
 	       struct vf_report *ret_report, struct err *err);

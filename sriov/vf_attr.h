@@ -84,8 +84,8 @@ int vf_attrs_read(struct host *host, const struct pci_addr *pf, unsigned int ind
 
 /*
  * Changes the settings in the mask @which to those of @want, in the order that the card needs, and
- * reads back that they are so. The caller holds the card's lock and has made the VF driverless where a row's
- * cost asks for it. Each request to the kernel counts as a write of the host. On failure those
+ * reads back that they are so. The caller holds the card's lock and has made the VF
+ * driverless where a row's cost asks for it. Each request to the kernel counts as a write of the host. On failure those
  * before the one that failed stay changed; the message names the setting. Returns 0; -ENOTSUP for
  * a setting that this card or its driver does not have; -EIO for one that the card took and did not
  * keep; or the kernel's answer, explained.
@@ -105,21 +105,27 @@ struct nvme_passthru_cmd;
 
 /* What asks the kernel by other ways than files. Tests put their own in host->vf_ops. */
 struct vf_ops {
-	/* rtnetlink on the interface @ifname: the settings in @which alone are changed. 0 or -errno. */
+	/* rtnetlink on the interface @ifname. net_get adds to @ret what VF @vf has; -ENODEV when there
+	 * is no such VF or interface. net_set changes the settings in @which alone; VLAN, priority
+	 * and protocol are one to the kernel, and so are both rates: all of one or none. 0 or
+	 * -errno. */
 	int (*net_get)(struct host *host, const char *ifname, unsigned int vf,
 		       struct vf_attrs *ret);
 	int (*net_set)(struct host *host, const char *ifname, unsigned int vf,
 		       const struct vf_attrs *want, uint32_t which);
-	/* devlink's eswitch mode (a DEVLINK_ESWITCH_MODE_ value) of a PCI function. 0 or -errno. */
+	/* devlink's eswitch mode (a DEVLINK_ESWITCH_MODE_ value) of a PCI function. 0 or -errno;
+	 * *@words then has what else the kernel said, if it did. */
 	int (*eswitch_get)(struct host *host, const char *bdf, unsigned int *ret_mode);
-	int (*eswitch_set)(struct host *host, const char *bdf, unsigned int mode);
+	int (*eswitch_set)(struct host *host, const char *bdf, unsigned int mode,
+			   struct err *words);
 	/* NVME_IOCTL_ADMIN_CMD on the character device @node (below dev_root). Returns the status
 	 * field of the completion (0: done), or -errno. */
 	int (*nvme_admin)(struct host *host, const char *node, struct nvme_passthru_cmd *cmd);
 };
 
-/* Gives @host the real vf_ops. For programs that read or change settings: host_init() does not, so
- * that a program without that need carries no netlink library. */
+/* Gives @host the real vf_ops, unless it is another host whose tree is mounted somewhere: its kernel
+ * cannot be asked. For programs that read or change settings: host_init() does not, so that a
+ * program without that need carries no netlink library. */
 void vf_attr_init(struct host *host);
 
 #endif

@@ -12,9 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/opt.h"
 #include "base/util.h"
 #include "sriov/inventory.h"
 #include "sriov/use.h"
+
+#define TIMEOUT_S 180 /* a card with 125 VFs was seen to take 65 s for them */
+#define TIMEOUT_MAX_S 86400
 
 static const struct vfctl_command commands[] = {
 	{ "list", vfctl_list, "list [--json]",
@@ -36,18 +40,19 @@ static const struct vfctl_command commands[] = {
 	  "drivers are the kernel's choice, as the PF's sriov_drivers_autoprobe says.\n"
 	  "VFs that are there already stay, if their number is right; else all are made anew,\n"
 	  "which is refused while one of them is in use. If anything fails, all is put back.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_DRIVER) | BIT(OPT_VERBOSE), 2, 2, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_DRIVER) | BIT(OPT_VERBOSE) |
+	  BIT(OPT_TIMEOUT), 2, 2, true, false },
 	{ "destroy", vfctl_destroy, "destroy PF [--force=KIND] [--json]",
 	  "Removes all VFs of the PF. Refused while one of them is in use.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 1, 1, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, 1, true, false },
 	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force=KIND] [--json]",
 	  "Binds the functions to a driver, all of them or none. \"default\" gives them back to\n"
 	  "the driver that the kernel picks. Refused for a function that is in use: an interface\n"
 	  "that is up with an address or a port of something, a mounted disk, an open device.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 2, -1, true, false },
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 1, -1, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, -1, true, false },
 	{ "clear", vfctl_clear, "clear FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",
@@ -67,6 +72,7 @@ static const struct {
 	[OPT_OWNER] = { "owner", "NAME", "who is to have it" },
 	[OPT_PID] = { "pid", "PID", "the lease ends with this process" },
 	[OPT_FORMAT] = { "format", "NAME", "which format" },
+	[OPT_TIMEOUT] = { "timeout", "SECONDS", "how long the kernel may take over one write (180)" },
 };
 
 static const char common_help[] =
@@ -161,8 +167,7 @@ static void keep_standard_fds(void)
 	}
 }
 
-/* Output that did not get out is a failure. */
-static int finish(int code)
+int vfctl_finish(int code)
 {
 	int saved;
 
@@ -186,7 +191,7 @@ static void option_take(struct vfctl *v, int c)
 		break;
 	case 'V':
 		puts("vfctl " VIADUCT_VERSION);
-		exit(finish(EXIT_DONE));
+		exit(vfctl_finish(EXIT_DONE));
 	default:
 		v->value[c] = optarg ? optarg : "";
 	}
@@ -200,6 +205,7 @@ static int parse_options(struct vfctl *v, int argc, char **argv)
 		{ "version", no_argument, NULL, 'V' },
 	};
 	struct err err = { .code = 0 };
+	uint64_t seconds = TIMEOUT_S;
 	char shown[48];
 	int c;
 
@@ -219,6 +225,10 @@ static int parse_options(struct vfctl *v, int argc, char **argv)
 					   host_printable(argv[optind - 1], shown, sizeof(shown)));
 		option_take(v, c);
 	}
+	if (v->value[OPT_TIMEOUT] && (opt_parse_u64(v->value[OPT_TIMEOUT], &seconds) || !seconds ||
+				      seconds > TIMEOUT_MAX_S))
+		return vfctl_usage("--timeout takes seconds, 1 to %d", TIMEOUT_MAX_S);
+	v->timeout_s = (unsigned int)seconds;
 	if (v->value[OPT_FORCE] && use_kinds_parse(v->value[OPT_FORCE], &v->force, &err))
 		return vfctl_usage("--force: %s", err.msg);
 	return EXIT_DONE;
@@ -246,27 +256,6 @@ static int check_usage(const struct vfctl *v, const struct vfctl_command *c, int
 	if (args < c->min_args || (c->max_args >= 0 && args > c->max_args))
 		return vfctl_usage("usage: vfctl %s", c->synopsis);
 	return EXIT_DONE;
-}
-
-/* A change is never cut in two by a signal: the signals wait, and are asked for between steps. */
-static void hold_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
-static bool stop_asked(void *opaque)
-{
-	sigset_t set;
-
-	(void)opaque;
-	return !sigpending(&set) && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
-				     sigismember(&set, SIGHUP));
 }
 
 static void show_progress(void *opaque, unsigned int done, unsigned int total)
@@ -304,7 +293,7 @@ int main(int argc, char **argv)
 	c = optind < argc ? find_command(argv[optind]) : NULL;
 	if (v.help) {
 		print_help(c, stdout);
-		return finish(EXIT_DONE);
+		return vfctl_finish(EXIT_DONE);
 	}
 	if (optind == argc) {
 		print_help(NULL, stderr);
@@ -321,13 +310,11 @@ int main(int argc, char **argv)
 	if (host_init(&v.host, v.sysfs_root, &err))
 		return vfctl_fail(&v, &err);
 	v.host.report_opaque = &v;
-	if (c->changes) {
-		hold_signals();
-		v.host.stop = stop_asked;
-	}
 	if (isatty(STDERR_FILENO) && !(v.value[OPT_VERBOSE]))
 		v.host.progress = show_progress;
 	if (v.value[OPT_VERBOSE])
 		v.host.trace = show_write;
-	return finish(c->run(&v, argc, argv));
+	if (c->changes)
+		return vfctl_supervise(&v, c, argc, argv);
+	return vfctl_finish(c->run(&v, argc, argv));
 }

@@ -23,6 +23,7 @@ enum vfctl_opt {
 	OPT_OWNER,
 	OPT_PID,
 	OPT_FORMAT,
+	OPT_TIMEOUT,	/* seconds; decoded into v->timeout_s */
 	OPT_COUNT
 };
 
@@ -33,6 +34,7 @@ struct vfctl {
 	const char *sysfs_root; /* NULL: the running host's */
 	const char *value[OPT_COUNT]; /* "" for one without a value; NULL: not given */
 	unsigned int force;	/* kinds of use that are overridden (use.h) */
+	unsigned int timeout_s; /* for one write of a change */
 	bool help;
 	bool progress_shown;	/* a line on the terminal to be wiped */
 };
@@ -44,7 +46,7 @@ struct vfctl_command {
 	const char *help;
 	unsigned int options;	/* BIT(OPT_...) of those it takes */
 	int min_args, max_args; /* max_args < 0: any number */
-	bool changes;		/* the host: signals wait for a step's end */
+	bool changes;		/* the host: run by vfctl_supervise() */
 	bool tells_by_2;	/* exit status 2 means a difference, so wrong usage is 1 */
 };
 
@@ -62,6 +64,13 @@ int vfctl_fail(const struct vfctl *v, const struct err *err);
 
 /* Prints "vfctl: formatted" on stderr. Returns EXIT_USAGE. */
 int vfctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Runs a command that changes the host in a process that this one watches, with a deadline for each
+ * write to the kernel. Returns its EXIT_ code; 128 and the signal when one ended it. */
+int vfctl_supervise(struct vfctl *v, const struct vfctl_command *c, int argc, char **argv);
+
+/* @code, or EXIT_FAILED with a message when the output did not get out. */
+int vfctl_finish(int code);
 
 /* libpci opened for this host. The program ends with a message when that fails. */
 struct pci_names *vfctl_names(struct vfctl *v);

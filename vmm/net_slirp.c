@@ -66,23 +66,22 @@ struct net_slirp {
 	uint8_t *frame; /* NET_FRAME_MAX */
 };
 
-/* Room for @want entries of @size in *@array; false when there is no memory. */
-static bool grow(void **array, unsigned int *room, unsigned int want, size_t size)
+/* @array with room for @want entries of @size; NULL, and @array as it was, without memory. */
+static void *grow(void *array, unsigned int *room, unsigned int want, size_t size)
 {
 	unsigned int n = *room ? *room : 16;
 	void *p;
 
 	if (want <= *room)
-		return true;
+		return array;
 	while (n < want)
 		n *= 2;
-	p = reallocarray(*array, n, size);
+	p = reallocarray(array, n, size);
 	if (!p)
-		return false;
+		return NULL;
 	memset((char *)p + *room * size, 0, (n - *room) * size);
-	*array = p;
 	*room = n;
-	return true;
+	return p;
 }
 
 static int64_t now_ns(void)
@@ -221,12 +220,17 @@ static int add_poll(int fd, int events, void *opaque)
 {
 	struct net_slirp *s = opaque;
 	struct epoll_event ev = { .data.fd = fd };
-	struct slirp_fd *f;
+	struct slirp_fd *f, *fds;
+	int *watched;
 	size_t i;
 
-	if (fd < 0 || !grow((void **)&s->fds, &s->fd_room, (unsigned int)fd + 1, sizeof(*s->fds)) ||
-	    !grow((void **)&s->watched, &s->watched_room, s->watched_count + 1,
-		  sizeof(*s->watched)))
+	if (fd < 0)
+		return -1;
+	fds = grow(s->fds, &s->fd_room, (unsigned int)fd + 1, sizeof(*fds));
+	s->fds = fds ? fds : s->fds;
+	watched = grow(s->watched, &s->watched_room, s->watched_count + 1, sizeof(*watched));
+	s->watched = watched ? watched : s->watched;
+	if (!fds || !watched)
 		return -1;
 	for (i = 0; i < ARRAY_SIZE(poll_bits); i++)
 		if (events & poll_bits[i].slirp)

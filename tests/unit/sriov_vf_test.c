@@ -248,6 +248,39 @@ static void test_late_vfs(void **state)
 	expect_vf(f, 6, "vfio-pci", "vfio-pci");
 }
 
+/* Drivers that answer oddly are not asked before what they need is there. */
+static void test_driver_rules(void **state)
+{
+	static const char *const drivers[] = { "bnxt_en", "bnx2x" };
+	struct pci_addr pf = fake_at(IGB);
+	struct err err = { .code = 0 };
+	struct fake *f = *state;
+	char want[128];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(drivers); i++) {
+		fake_driver(f, drivers[i], 0, 0, false);
+		assert_int_equal(func_bind(&f->host, &pf, 1, drivers[i], 0, NULL, NULL), 0);
+		fake_netdev(f, IGB, "eth0", 0, NULL);
+		f->host.writes = 0;
+		assert_int_equal(create(f, 2, "vfio-pci", 0, NULL, &err), -EAGAIN);
+		snprintf(want, sizeof(want), IGB ": %s makes VFs only while its interface is up; "
+			 "run: ip link set eth0 up", drivers[i]);
+		assert_string_equal(err.msg, want);
+		assert_int_equal(f->host.writes, 0);
+	}
+	fake_text(f, SYS IGB "/net/eth0/flags", "0x1003\n");
+	assert_int_equal(create(f, 2, "vfio-pci", 0, NULL, &err), 0);
+	assert_int_equal(vf_destroy(&f->host, &pf, 0, NULL, &err), 0);
+
+	assert_int_equal(func_bind(&f->host, &pf, 1, "vfio-pci", ~0u, NULL, NULL), 0);
+	fake_text(f, "sys/module/vfio_pci/parameters/enable_sriov", "N\n");
+	assert_int_equal(create(f, 2, "vfio-pci", 0, NULL, &err), -EAGAIN);
+	assert_non_null(strstr(err.msg, "with its parameter enable_sriov; run: echo 1 > "));
+	fake_text(f, "sys/module/vfio_pci/parameters/enable_sriov", "Y\n");
+	assert_int_equal(create(f, 2, "vfio-pci", 0, NULL, &err), 0);
+}
+
 static void test_too_late_vfs(void **state)
 {
 	struct err err = { .code = 0 };
@@ -435,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_numvfs_errors),
 		fake_lab_test(test_fewer_vfs),
 		fake_lab_test(test_late_vfs),
+		fake_lab_test(test_driver_rules),
 		fake_lab_test(test_too_late_vfs),
 		fake_lab_test(test_interrupted),
 		cmocka_unit_test(test_rollback),
