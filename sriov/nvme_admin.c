@@ -167,13 +167,11 @@ static int identify(struct nvme_ctrl *c, uint8_t cns, uint32_t nsid, uint16_t fr
 static int change(struct nvme_ctrl *c, struct nvme_passthru_cmd *cmd, const char *what,
 		  struct err *err)
 {
-	struct host *host = c->host;
 	int ret;
 
-	host->writes++;
+	host_ask(c->host, c->name);
 	ret = run(c, cmd, what, err);
-	if (host->trace)
-		host->trace(host->report_opaque, c->name, what, ret);
+	host_asked(c->host, c->name, what, ret);
 	return ret;
 }
 
