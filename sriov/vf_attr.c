@@ -15,9 +15,6 @@
 #define RATE_MAX INT32_MAX /* the kernel's drivers are handed an int */
 #define SHOWN 48
 
-/* How a value is written. */
-enum kind { KIND_NUMBER, KIND_WORD, KIND_MAC, KIND_GUID, KIND_LIST };
-
 struct word {
 	const char *text; /* NULL: the end */
 	uint64_t value;
@@ -33,44 +30,37 @@ static const struct word vlan_protocols[] = {
 
 static const struct {
 	struct vf_attr_row row;
-	enum kind kind;
-	uint64_t max; /* KIND_NUMBER */
-	const struct word *words; /* KIND_WORD */
+	uint64_t max;		  /* VF_ATTR_NUMBER */
+	const struct word *words; /* VF_ATTR_WORD */
 } rows[VF_ATTR_COUNT] = {
-	[VF_ATTR_MAC] = { { "mac", VF_ATTR_RESET, "the VF's address, none to leave it to the VF" },
-			  KIND_MAC, 0, NULL },
-	[VF_ATTR_VLAN] = { { "vlan", VF_ATTR_LIVE, "VLAN of all its packets, 1 to 4094, 0 for none" },
-			   KIND_NUMBER, 4094, NULL },
-	[VF_ATTR_QOS] = { { "qos", VF_ATTR_LIVE, "802.1p priority in that VLAN, 0 to 7" },
-			  KIND_NUMBER, 7, NULL },
-	[VF_ATTR_VLAN_PROTO] = { { "vlan-protocol", VF_ATTR_LIVE, "802.1q or 802.1ad" },
-				 KIND_WORD, 0, vlan_protocols },
-	[VF_ATTR_SPOOFCHK] = { { "spoof-check", VF_ATTR_LIVE,
-				 "on: packets with another source address are dropped" },
-			       KIND_WORD, 0, on_off },
-	[VF_ATTR_TRUST] = { { "trust", VF_ATTR_LIVE,
-			      "on: the VF may change its MAC and be promiscuous" },
-			    KIND_WORD, 0, on_off },
-	[VF_ATTR_LINK_STATE] = { { "link-state", VF_ATTR_LIVE,
-				   "auto (as the port), enable or disable" },
-				 KIND_WORD, 0, link_states },
-	[VF_ATTR_MIN_RATE] = { { "min-rate", VF_ATTR_LIVE, "guaranteed Mb/s, 0 for none" },
-			       KIND_NUMBER, RATE_MAX, NULL },
-	[VF_ATTR_MAX_RATE] = { { "max-rate", VF_ATTR_LIVE, "transmit limit in Mb/s, 0 for none" },
-			       KIND_NUMBER, RATE_MAX, NULL },
-	[VF_ATTR_NODE_GUID] = { { "node-guid", VF_ATTR_RESET, "InfiniBand GUID of the VF" },
-				KIND_GUID, 0, NULL },
-	[VF_ATTR_PORT_GUID] = { { "port-guid", VF_ATTR_RESET, "InfiniBand GUID of its port" },
-				KIND_GUID, 0, NULL },
-	[VF_ATTR_VECTORS] = { { "vectors", VF_ATTR_UNBOUND, "interrupt vectors" },
-			      KIND_NUMBER, UINT16_MAX, NULL },
-	[VF_ATTR_QUEUES] = { { "queues", VF_ATTR_UNBOUND, "NVMe queues, the admin queue among them" },
-			     KIND_NUMBER, UINT16_MAX, NULL },
-	[VF_ATTR_ONLINE] = { { "online", VF_ATTR_UNBOUND, "NVMe: on to make the controller usable" },
-			     KIND_WORD, 0, on_off },
-	[VF_ATTR_NAMESPACES] = { { "namespaces", VF_ATTR_LIVE,
-				   "NVMe namespaces attached to it: 1,3 or 1-4, none" },
-				 KIND_LIST, 0, NULL },
+#define ROW(name, kind, cost, help) .row = { name, VF_ATTR_##kind, VF_ATTR_##cost, help }
+	[VF_ATTR_MAC] = { ROW("mac", ADDR, RESET, "the VF's address, none to leave it to the VF") },
+	[VF_ATTR_VLAN] = { ROW("vlan", NUMBER, LIVE, "VLAN of all its packets to 4094, 0 for none"),
+			   .max = 4094 },
+	[VF_ATTR_QOS] = { ROW("qos", NUMBER, LIVE, "802.1p priority in that VLAN, 0 to 7"), .max = 7 },
+	[VF_ATTR_VLAN_PROTO] = { ROW("vlan-protocol", WORD, LIVE, "802.1q or 802.1ad"),
+				 .words = vlan_protocols },
+	[VF_ATTR_SPOOFCHK] = { ROW("spoof-check", WORD, LIVE, "on: packets from another address than "
+				   "its own are dropped"), .words = on_off },
+	[VF_ATTR_TRUST] = { ROW("trust", WORD, LIVE, "on: it may change its address and see all "
+				"packets"), .words = on_off },
+	[VF_ATTR_LINK_STATE] = { ROW("link-state", WORD, LIVE, "auto (as the port), enable or "
+				     "disable"), .words = link_states },
+	[VF_ATTR_MIN_RATE] = { ROW("min-rate", NUMBER, LIVE, "guaranteed Mb/s, 0 for none"),
+			       .max = RATE_MAX },
+	[VF_ATTR_MAX_RATE] = { ROW("max-rate", NUMBER, LIVE, "transmit limit in Mb/s, 0 for none"),
+			       .max = RATE_MAX },
+	[VF_ATTR_NODE_GUID] = { ROW("node-guid", GUID, RESET, "InfiniBand GUID of the VF") },
+	[VF_ATTR_PORT_GUID] = { ROW("port-guid", GUID, RESET, "InfiniBand GUID of its port") },
+	[VF_ATTR_VECTORS] = { ROW("vectors", NUMBER, UNBOUND, "interrupt vectors"),
+			      .max = UINT16_MAX },
+	[VF_ATTR_QUEUES] = { ROW("queues", NUMBER, UNBOUND, "NVMe queues, the admin queue among them"),
+			     .max = UINT16_MAX },
+	[VF_ATTR_ONLINE] = { ROW("online", WORD, UNBOUND, "NVMe: on makes the controller usable"),
+			     .words = on_off },
+	[VF_ATTR_NAMESPACES] = { ROW("namespaces", LIST, LIVE, "NVMe namespaces attached to it: 1,3 "
+				     "or 1-4") },
+#undef ROW
 };
 
 const struct vf_attr_row *vf_attr_row(enum vf_attr attr)
@@ -210,8 +200,8 @@ int vf_attr_parse(enum vf_attr attr, const char *text, uint64_t *ret_value, stru
 	int ret = 0;
 
 	host_printable(text, shown, sizeof(shown));
-	switch (rows[attr].kind) {
-	case KIND_NUMBER:
+	switch (rows[attr].row.kind) {
+	case VF_ATTR_NUMBER:
 		ret = parse_number(text, &value);
 		if (ret == -EINVAL)
 			return err_set(err, ret, "%s: \"%s\" is no number", name, shown);
@@ -219,22 +209,22 @@ int vf_attr_parse(enum vf_attr attr, const char *text, uint64_t *ret_value, stru
 			return err_set(err, -ERANGE, "%s: %s is not within 0 to %llu", name, shown,
 				       (unsigned long long)rows[attr].max);
 		break;
-	case KIND_WORD:
+	case VF_ATTR_WORD:
 		if (parse_word(rows[attr].words, text, &value))
 			return err_set(err, -EINVAL, "%s: \"%s\" is neither %s", name, shown,
 				       words_text(rows[attr].words, words));
 		break;
-	case KIND_MAC:
+	case VF_ATTR_ADDR:
 		ret = parse_mac(text, &value, name, err);
 		if (ret)
 			return ret;
 		break;
-	case KIND_GUID:
+	case VF_ATTR_GUID:
 		if (parse_bytes(text, 8, &value))
 			return err_set(err, -EINVAL, "%s: \"%s\" is no GUID like "
 				       "02:1c:b0:00:00:12:34:56", name, shown);
 		break;
-	case KIND_LIST:
+	case VF_ATTR_LIST:
 		ret = parse_list(text, &value);
 		if (ret)
 			return err_set(err, ret, "%s: \"%s\" is no list like 1,3 or 1-4 of "
@@ -275,22 +265,22 @@ static void list_text(uint64_t bits, char *buf, size_t size)
 const char *vf_attr_text(enum vf_attr attr, uint64_t value, char buf[VF_ATTR_TEXT_MAX])
 {
 	const struct word *word = rows[attr].words;
-	enum kind kind = rows[attr].kind;
+	enum vf_attr_kind kind = rows[attr].row.kind;
 
 	for (; word && word->text; word++) {
 		if (word->value == value)
 			return strcpy(buf, word->text);
 	}
-	if (!value && kind != KIND_NUMBER && kind != KIND_WORD)
+	if (!value && kind != VF_ATTR_NUMBER && kind != VF_ATTR_WORD)
 		return strcpy(buf, "none");
 	switch (kind) {
-	case KIND_MAC:
+	case VF_ATTR_ADDR:
 		bytes_text(value, 6, buf, VF_ATTR_TEXT_MAX);
 		break;
-	case KIND_GUID:
+	case VF_ATTR_GUID:
 		bytes_text(value, 8, buf, VF_ATTR_TEXT_MAX);
 		break;
-	case KIND_LIST:
+	case VF_ATTR_LIST:
 		list_text(value, buf, VF_ATTR_TEXT_MAX);
 		break;
 	default: /* also a word that this table does not know, from a newer kernel */
@@ -414,6 +404,11 @@ int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int in
 	return ret || !which ? ret : check_kept(host, pf, index, want, which, err);
 }
 
+const char *eswitch_mode_name(enum eswitch_mode mode)
+{
+	return mode == ESWITCH_SWITCHDEV ? "switchdev" : "legacy";
+}
+
 /* What devlink answers for a card without an eswitch, or without devlink. */
 static bool no_eswitch(int code)
 {
@@ -458,18 +453,18 @@ int eswitch_mode_read(struct host *host, const struct pci_addr *pf, enum eswitch
 int eswitch_mode_write(struct host *host, const struct pci_addr *pf, enum eswitch_mode mode,
 		       struct err *err)
 {
-	static const char *const names[] = { "eswitch legacy", "eswitch switchdev" };
 	struct err words = { .code = 0 };
-	char a[PCI_ADDR_STRLEN];
+	char a[PCI_ADDR_STRLEN], where[PCI_ADDR_STRLEN + 16];
 	enum eswitch_mode now;
 	int ret = eswitch_mode_read(host, pf, &now, err);
 
 	if (ret)
 		return ret;
 	pci_addr_str(pf, a);
-	host_ask(host, a);
+	snprintf(where, sizeof(where), "%s eswitch", a);
+	host_ask(host, where);
 	ret = host->vf_ops->eswitch_set(host, a, mode, &words);
-	host_asked(host, a, names[mode], ret);
+	host_asked(host, where, eswitch_mode_name(mode), ret);
 	if (ret)
 		return eswitch_error(pf, "set", ret, &words, err);
 	ret = eswitch_mode_read(host, pf, &now, err);

@@ -52,8 +52,18 @@ enum vf_attr_cost {
 	VF_ATTR_UNBOUND, /* while the VF has no driver */
 };
 
+/* How a value is written. */
+enum vf_attr_kind {
+	VF_ATTR_NUMBER, /* decimal */
+	VF_ATTR_WORD,	/* one of a few */
+	VF_ATTR_ADDR,	/* 6 bytes, "52:54:00:12:34:56", or "none" */
+	VF_ATTR_GUID,	/* 8 bytes */
+	VF_ATTR_LIST,	/* "1,3" or "1-4", or "none" */
+};
+
 struct vf_attr_row {
 	const char *name; /* in files and messages: "mac", "vlan-protocol" */
+	enum vf_attr_kind kind;
 	enum vf_attr_cost cost;
 	const char *help; /* "transmit limit in Mb/s, 0 for none" */
 };
@@ -95,6 +105,9 @@ int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int in
 
 /* eswitch modes of a PF, as devlink has them; -ENOTSUP for a card without. */
 enum eswitch_mode { ESWITCH_LEGACY, ESWITCH_SWITCHDEV };
+
+/* "legacy" or "switchdev". */
+const char *eswitch_mode_name(enum eswitch_mode mode);
 
 int eswitch_mode_read(struct host *host, const struct pci_addr *pf, enum eswitch_mode *ret,
 		      struct err *err);

@@ -53,6 +53,12 @@ static const struct vfctl_command commands[] = {
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, -1, true, false },
+	{ "set", vfctl_set, "set VF KEY=VALUE... [--force=KIND] [--json]",
+	  "Changes settings of a VF that its PF has for it, all of them or none: mac, vlan, qos,\n"
+	  "vlan-protocol, spoof-check, trust, link-state, min-rate, max-rate, node-guid, port-guid,\n"
+	  "vectors, queues, online, namespaces. Only vectors, queues and online take the VF from its\n"
+	  "driver meanwhile, which is refused while it is in use. show tells what they are.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
 	{ "clear", vfctl_clear, "clear FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",

@@ -58,6 +58,7 @@ int vfctl_bind(struct vfctl *v, int argc, char **argv);
 int vfctl_explain(struct vfctl *v, int argc, char **argv);
 int vfctl_clear(struct vfctl *v, int argc, char **argv);
 int vfctl_unbind(struct vfctl *v, int argc, char **argv);
+int vfctl_set(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

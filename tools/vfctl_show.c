@@ -10,9 +10,11 @@
 #include "sriov/inventory.h"
 #include "sriov/quarantine.h"
 #include "sriov/use.h"
+#include "sriov/vf_attr.h"
 #include "vfctl.h"
 #include "vfctl_explain.h"
 #include "vfctl_json.h"
+#include "vfctl_settings.h"
 
 /* All that show knows before it prints it one way or the other. */
 struct shown {
@@ -27,9 +29,25 @@ struct shown {
 	int use;	      /* as use_check() says */
 	struct use_evidence evidence;
 	struct err use_err;
+	struct vf_attrs settings; /* of a VF */
+	struct err settings_err;  /* why there are none */
+	int eswitch;	      /* of a PF, -1: it has none, or it could not be read */
 	bool sick;	      /* in quarantine, for this reason: */
 	char sick_why[QUARANTINE_REASON_MAX];
 };
+
+static void gather_sriov(struct vfctl *v, struct shown *s)
+{
+	const struct func_info *info = &s->info;
+	enum eswitch_mode mode;
+
+	vf_attr_init(&v->host);
+	s->eswitch = info->is_pf && !eswitch_mode_read(&v->host, &info->addr, &mode, NULL) ?
+		     (int)mode : -1;
+	if (info->is_vf && info->vf_index >= 0)
+		vf_attrs_read(&v->host, &info->pf, (unsigned int)info->vf_index, &s->settings,
+			      &s->settings_err);
+}
 
 static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 {
@@ -43,11 +61,37 @@ static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 	if (host_read(&v->host, s->reset, sizeof(s->reset), "bus/pci/devices/%s/reset_method",
 		      pci_addr_str(&info->addr, a)) < 0)
 		s->reset[0] = '\0';
+	gather_sriov(v, s);
 	s->viable = !func_group_check(&v->host, &info->addr, &s->why_not);
 	if (info->group < 0 || group_explain(&v->host, info->group, &s->explain, NULL))
 		s->explain = NULL;
 	s->sick = quarantine_has(&v->host, &info->addr, s->sick_why);
 	s->use = use_check(&v->host, NULL, &info->addr, 0, &s->evidence, &s->use_err);
+}
+
+static void show_settings(struct vfctl *v, const struct pci_addr *pf, unsigned int index)
+{
+	struct vf_attrs attrs;
+
+	if (vf_attrs_read(&v->host, pf, index, &attrs, NULL) || !attrs.has)
+		return;
+	printf("                    ");
+	settings_print(&attrs, attrs.has);
+	putchar('\n');
+}
+
+static void show_vf(const struct shown *s)
+{
+	char a[PCI_ADDR_STRLEN];
+
+	printf("  VF:            %d of %s\n", s->info.vf_index, pci_addr_str(&s->info.pf, a));
+	if (s->settings_err.code) {
+		printf("  settings:      %s\n", s->settings_err.msg);
+	} else if (s->settings.has) {
+		printf("  settings:      ");
+		settings_print(&s->settings, s->settings.has);
+		putchar('\n');
+	}
 }
 
 static void show_sriov(struct vfctl *v, const struct shown *s)
@@ -58,9 +102,11 @@ static void show_sriov(struct vfctl *v, const struct shown *s)
 	unsigned int i;
 
 	if (info->is_vf)
-		printf("  VF:            %d of %s\n", info->vf_index, pci_addr_str(&info->pf, a));
+		show_vf(s);
 	if (!info->is_pf)
 		return;
+	if (s->eswitch >= 0)
+		printf("  eswitch:       %s\n", eswitch_mode_name((enum eswitch_mode)s->eswitch));
 	printf("  VFs:           %u of %u, the kernel's own drivers %s them\n", info->num_vfs,
 	       info->total_vfs, info->autoprobe ? "may take" : "do not take");
 	for (i = 0; i < info->num_vfs; i++) {
@@ -69,6 +115,7 @@ static void show_sriov(struct vfctl *v, const struct shown *s)
 		func_driver(&v->host, &vf, driver);
 		printf("                 %u: %s driver %s, group %d\n", i, pci_addr_str(&vf, a),
 		       *driver ? driver : "none", func_group(&v->host, &vf));
+		show_settings(v, &info->addr, i);
 	}
 }
 
@@ -161,19 +208,24 @@ static struct json_object *json_group(const struct shown *s)
 	return o;
 }
 
-static void json_sriov(struct vfctl *v, struct json_object *o, const struct func_info *info)
+static void json_sriov(struct vfctl *v, struct json_object *o, const struct shown *s)
 {
+	const struct func_info *info = &s->info;
 	struct json_object *list, *vf_object;
 	char driver[HOST_NAME_MAX];
+	struct vf_attrs attrs;
 	struct pci_addr vf;
 	unsigned int i;
 
 	if (info->is_vf) {
 		json_add_addr(o, "pf", &info->pf);
 		json_add_int_or_null(o, "vf_index", info->vf_index);
+		json_add(o, "settings", s->settings_err.code ? NULL : settings_json(&s->settings));
 	}
 	if (!info->is_pf)
 		return;
+	json_add_str_or_null(o, "eswitch", s->eswitch < 0 ? "" :
+			     eswitch_mode_name((enum eswitch_mode)s->eswitch));
 	json_add_int(o, "total_vfs", info->total_vfs);
 	json_add_int(o, "num_vfs", info->num_vfs);
 	json_add_bool(o, "autoprobe", info->autoprobe);
@@ -187,6 +239,8 @@ static void json_sriov(struct vfctl *v, struct json_object *o, const struct func
 		json_add_addr(vf_object, "address", &vf);
 		json_add_str_or_null(vf_object, "driver", driver);
 		json_add_int_or_null(vf_object, "group", func_group(&v->host, &vf));
+		json_add(vf_object, "settings", vf_attrs_read(&v->host, &info->addr, i, &attrs, NULL) ?
+			 NULL : settings_json(&attrs));
 		json_object_array_add(list, vf_object);
 	}
 	json_add(o, "vfs", list);
@@ -234,7 +288,7 @@ static void show_json(struct vfctl *v, const struct shown *s)
 	json_add_int_or_null(o, "numa_node", info->numa_node);
 	json_add_str_or_null(o, "reset_method", s->reset);
 	json_add(o, "group", info->group < 0 ? NULL : json_group(s));
-	json_sriov(v, o, info);
+	json_sriov(v, o, s);
 	json_add(o, "capabilities", json_caps(s));
 	json_add(o, "use", json_use(s));
 	json_add_str_or_null(o, "quarantine", s->sick ? s->sick_why : "");
