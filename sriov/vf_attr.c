@@ -304,6 +304,7 @@ uint32_t vf_attrs_differ(const struct vf_attrs *now, const struct vf_attrs *want
 /* Where two have a way to the same setting, the first that claims the card is asked. */
 static const struct vf_backend *const backends[] = {
 	&vf_backend_net,
+	&vf_backend_nvme,
 	&vf_backend_pci,
 };
 
