@@ -370,7 +370,7 @@ static int refuse_blocks(struct session *s, struct err *err)
 static int refuse_use(struct session *s, size_t from, struct err *err)
 {
 	CLEANUP_FREE struct plan_hit *hits = NULL;
-	char a[PCI_ADDR_STRLEN], text[PLAN_TEXT_MAX];
+	char a[PCI_ADDR_STRLEN], text[PLAN_TEXT_MAX], force[USE_KINDS_TEXT_MAX];
 	size_t i, count = 0, used = 0, first = 0;
 	int ret = plan_hits(s->host, &s->plan, from, s->opts->force, &hits, &count, err);
 
@@ -384,7 +384,7 @@ static int refuse_use(struct session *s, size_t from, struct err *err)
 	err_set(err, -EBUSY, "%s: %s%s%s, or use --force=%s (%.200s)",
 		pci_addr_str(&hits[first].addr, a), hits[first].what,
 		*hits[first].remedy ? "; " : "", hits[first].remedy,
-		use_kind_name(hits[first].kind),
+		use_kinds_text(hits[first].kinds, force),
 		plan_step_text(&s->plan, &s->plan.steps[hits[first].step], text));
 	if (used > 1)
 		err_append(err, "; %zu more such uses: vfctl plan", used - 1);
