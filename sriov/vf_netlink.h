@@ -40,8 +40,8 @@ int netlink_vf_get(struct host *host, const char *ifname, unsigned int vf, struc
 int netlink_vf_set(struct host *host, const char *ifname, unsigned int vf,
 		   const struct vf_attrs *want, uint32_t which);
 
-/* The eswitch mode of a device on any bus that devlink knows: "pci" and its address, "netdevsim" and
- * "netdevsim1". Return 0 or -errno; -EOPNOTSUPP on a kernel without devlink. */
+/* The eswitch mode of a device on any bus that devlink knows: "pci" and its address, "netdevsim"
+ * and "netdevsim1". Return 0 or -errno; -EOPNOTSUPP on a kernel without devlink. */
 int devlink_eswitch_get(const char *bus, const char *dev, unsigned int *ret_mode);
 int devlink_eswitch_set(const char *bus, const char *dev, unsigned int mode, struct err *words);
 

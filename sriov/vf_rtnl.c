@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * IFLA_VFINFO_LIST, made and read with libnl's attributes rather than with libnl-route's VF objects:
- * those keep fewer error codes than the kernel has, and what a driver answers is what a user has to
- * know.
+ * IFLA_VFINFO_LIST, made and read with libnl's attributes rather than with libnl-route's VF
+ * objects: those keep fewer error codes than the kernel has, and what a driver answers is what a
+ * user has to know.
  *
  * Source: Linux net/core/rtnetlink.c (rtnl_fill_vfinfo(), do_setvfinfo(), ifla_vf_policy).
  */
@@ -78,12 +78,14 @@ static void get_vlan(struct vf_attrs *attrs, struct nlattr *list, struct nlattr 
 	const struct ifla_vf_vlan_info *info = NULL;
 
 	if (list)
-		info = data(nla_find(nla_data(list), nla_len(list), IFLA_VF_VLAN_INFO), sizeof(*info));
+		info = data(nla_find(nla_data(list), nla_len(list), IFLA_VF_VLAN_INFO),
+			    sizeof(*info));
 	if (info) {
 		put(attrs, VF_ATTR_VLAN, info->vlan);
 		put(attrs, VF_ATTR_QOS, info->qos);
 		/* netdevsim says 0 until it is told one, and does not take 0. */
-		put(attrs, VF_ATTR_VLAN_PROTO, info->vlan_proto ? ntohs(info->vlan_proto) : ETH_P_8021Q);
+		put(attrs, VF_ATTR_VLAN_PROTO,
+		    info->vlan_proto ? ntohs(info->vlan_proto) : ETH_P_8021Q);
 	} else if (vlan) {
 		put(attrs, VF_ATTR_VLAN, vlan->vlan);
 		put(attrs, VF_ATTR_QOS, vlan->qos);
@@ -145,7 +147,7 @@ static int take_link(void *opaque, struct nlmsghdr *answer)
 	return 0;
 }
 
-/* A message about the interface, which is named rather than numbered: the name was just looked up. */
+/* A message about the interface, by its name, which was just looked up. */
 static struct nl_msg *link_message(int type, const char *ifname)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };
