@@ -179,7 +179,8 @@ static int refuse(const struct pci_addr *addr, const struct pci_addr *addrs, siz
 					  is_one_of(&members[i].addr, addrs, count)))
 			err_append(err, " %s", members[i].name);
 	}
-	return err_append(err, " %s, or use --force=%s", driver, use_kind_name(USE_GROUP));
+	err_append(err, " %s, or use --force=%s", driver, use_kind_name(USE_GROUP));
+	return -EBUSY; /* whether or not somebody wants to hear why */
 }
 
 int use_check_companions(const struct host *host, const struct pci_addr *addr,

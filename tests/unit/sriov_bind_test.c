@@ -210,7 +210,7 @@ static unsigned long rollback(const char *const *names, size_t count, const char
 		for (i = 0; i < count; i++) {
 			addrs[i] = fake_at(names[i]);
 			if (first)
-				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, true,
+				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, ~0u,
 							   NULL, NULL), 0);
 		}
 		before = fake_snapshot(f);
