@@ -211,7 +211,7 @@ int vf_attr_parse(enum vf_attr attr, const char *text, uint64_t *ret_value, stru
 		break;
 	case VF_ATTR_WORD:
 		if (parse_word(rows[attr].words, text, &value))
-			return err_set(err, -EINVAL, "%s: \"%s\" is neither %s", name, shown,
+			return err_set(err, -EINVAL, "%s: \"%s\" is not %s", name, shown,
 				       words_text(rows[attr].words, words));
 		break;
 	case VF_ATTR_ADDR:
@@ -356,9 +356,9 @@ static int refuse(const struct host *host, const struct pci_addr *pf, unsigned i
 		return err_set(err, -ENOTSUP, "%s: VF %u has no setting %s while its PF has no "
 			       "driver; run: vfctl bind %s default", a, index,
 			       rows[__builtin_ctz(which)].row.name, a);
-	return err_set(err, -ENOTSUP, "%s: VF %u has no setting %s: this is no card of that kind, or "
-		       "its driver %s has none", a, index, rows[__builtin_ctz(which)].row.name,
-		       driver);
+	return err_set(err, -ENOTSUP, "%s: VF %u has no setting %s: its PF is no card of that kind, the "
+		       "driver %s has none, or its interface is in another network namespace", a,
+		       index, rows[__builtin_ctz(which)].row.name, driver);
 }
 
 /* A driver may say yes and do nothing, or undo one setting with another. */
@@ -376,10 +376,15 @@ static int check_kept(struct host *host, const struct pci_addr *pf, unsigned int
 	if (!which)
 		return 0;
 	i = (unsigned int)__builtin_ctz(which);
-	return err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
-		       pci_addr_str(pf, a), index, rows[i].row.name,
-		       vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
-		       now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
+		pci_addr_str(pf, a), index, rows[i].row.name,
+		vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
+		now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	/* Some drivers know no way from an address that was given back to the VF's own. */
+	if (i == VF_ATTR_MAC && !want->value[i])
+		err_append(err, "; this driver forgets an address only when it makes its VFs anew "
+			   "(vfctl destroy, create)");
+	return -EIO;
 }
 
 int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int index,

@@ -104,7 +104,7 @@ static const struct {
 	{ BIT(VF_ATTR_MAC), -EADDRNOTAVAIL, "it does not accept this address" },
 	{ BIT(VF_ATTR_VLAN), -EINVAL, "it does not accept this VLAN or priority" },
 	{ RATE_ATTRS, -EINVAL, "some drivers limit a rate only while the PF's link is up, to the link's "
-			       "speed at most, and have no minimum; see: ip link show, ethtool" },
+			       "speed at most; some have no minimum, none one above the maximum" },
 	{ RATE_ATTRS, -ERANGE, "it cannot do this rate" },
 	{ BIT(VF_ATTR_LINK_STATE), -EINVAL, "it does not know this state" },
 	{ 0, -EOPNOTSUPP, "it has no such setting" },

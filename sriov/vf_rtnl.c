@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -81,7 +82,8 @@ static void get_vlan(struct vf_attrs *attrs, struct nlattr *list, struct nlattr 
 	if (info) {
 		put(attrs, VF_ATTR_VLAN, info->vlan);
 		put(attrs, VF_ATTR_QOS, info->qos);
-		put(attrs, VF_ATTR_VLAN_PROTO, ntohs(info->vlan_proto));
+		/* netdevsim says 0 until it is told one, and does not take 0. */
+		put(attrs, VF_ATTR_VLAN_PROTO, info->vlan_proto ? ntohs(info->vlan_proto) : ETH_P_8021Q);
 	} else if (vlan) {
 		put(attrs, VF_ATTR_VLAN, vlan->vlan);
 		put(attrs, VF_ATTR_QOS, vlan->qos);

@@ -42,6 +42,8 @@ struct fake {
 	unsigned int vfs_made;	  /* the driver makes this many only; 0: as many as asked */
 	unsigned int late_ms;	  /* the VFs appear so long after the write */
 	bool probe_fails;	  /* bind says 0, but the driver link does not appear */
+	/* Told when the number of VFs of @pf changes, before there are new ones; may be NULL. */
+	void (*count_changes)(struct fake *f, const char *pf);
 	unsigned int native_binds; /* how often a driver took a function without an override */
 	pthread_t late_thread;
 	bool late_running;

@@ -213,6 +213,60 @@ static void test_show(void **state)
 	run_done(&r);
 }
 
+/* The tree is another host's, so no netlink answers for it: what remains is the PCI core's. */
+static void test_set(void **state)
+{
+	struct fake *f = *state;
+	struct json_object *o, *settings;
+	struct run r;
+
+	make_vfs(f);
+	RUN(f, &r, "show", "eth0/vf2", "--json");
+	o = json_tokener_parse(r.out);
+	assert_int_equal(json_object_object_length(member(o, "settings")), 0);
+	json_object_put(o);
+	run_done(&r);
+	fake_text(f, "sys/devices/pci0000:00/" IGB "/sriov_vf_total_msix", "64\n");
+	fake_text(f, "sys/devices/pci0000:00/0000:01:10.4/sriov_vf_msix_count", "");
+	RUN(f, &r, "show", "eth0/vf2");
+	assert_non_null(strstr(r.out, "  settings:      vectors 3\n"));
+	run_done(&r);
+	RUN(f, &r, "show", IGB, "--json");
+	o = json_tokener_parse(r.out);
+	assert_null(member(o, "eswitch"));
+	settings = member(json_object_array_get_idx(member(o, "vfs"), 2), "settings");
+	assert_int_equal(json_object_get_int(member(settings, "vectors")), 3);
+	json_object_put(o);
+	run_done(&r);
+	RUN(f, &r, "set", "eth0/vf2", "vectors=3");
+	assert_int_equal(r.code, 0);
+	assert_string_equal(r.out, "0000:01:10.4: it was so already, 0 writes\n");
+	run_done(&r);
+	RUN(f, &r, "set", "eth0/vf2", "vectors=3", "--json");
+	o = json_tokener_parse(r.out);
+	assert_string_equal(text_of(o, "address"), "0000:01:10.4");
+	assert_string_equal(text_of(o, "pf"), IGB);
+	assert_int_equal(json_object_get_int(member(o, "vf_index")), 2);
+	assert_int_equal(json_object_get_int(member(member(o, "settings"), "vectors")), 3);
+	assert_int_equal(json_object_get_int(member(o, "writes")), 0);
+	assert_int_equal(json_object_array_length(member(o, "changed")), 0);
+	json_object_put(o);
+	run_done(&r);
+	/* Files alone are no kernel: the driver's unbind and the count change nothing here. */
+	EXPECT_ERROR(f, 1, "0000:01:10.4", "set", "eth0/vf2", "vectors=4");
+	EXPECT_ERROR(f, 1, "has no setting vlan", "set", "eth0/vf2", "vlan=4");
+	EXPECT_ERROR(f, 1, IGB " is no VF", "set", "eth0", "vectors=4");
+	EXPECT_ERROR(f, 2, "usage: vfctl set VF KEY=VALUE", "set", "eth0/vf2");
+	EXPECT_ERROR(f, 2, "\"vlan\" is no setting like vlan=100", "set", "eth0/vf2", "vlan");
+	EXPECT_ERROR(f, 2, "there is no setting \"colour\", but mac, vlan, qos, vlan-protocol, ",
+		     "set", "eth0/vf2", "colour=red");
+	EXPECT_ERROR(f, 2, "there is no setting \"\", but mac", "set", "eth0/vf2", "=1");
+	EXPECT_ERROR(f, 2, "vlan is given twice", "set", "eth0/vf2", "vlan=1", "vlan=1");
+	EXPECT_ERROR(f, 2, "vlan: 4095 is not within 0 to 4094", "set", "eth0/vf2", "vlan=4095");
+	EXPECT_ERROR(f, 2, "mac: \"\" is no address", "set", "eth0/vf2", "mac=");
+	EXPECT_ERROR(f, 2, "set takes no --driver", "set", "eth0/vf2", "vlan=1", "--driver=x");
+}
+
 static void test_failures(void **state)
 {
 	struct fake *f = *state;
@@ -528,6 +582,7 @@ int main(void)
 		fake_lab_test(test_quarantine),
 		fake_lab_test(test_list),
 		fake_lab_test(test_show),
+		fake_lab_test(test_set),
 		fake_lab_test(test_failures),
 		fake_lab_test(test_usage),
 		fake_lab_test(test_closed_stdout),

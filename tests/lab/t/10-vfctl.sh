@@ -132,7 +132,7 @@ check "interrupted: one line says so" [ "$(tail -n 1 $err)" = "vfctl: $pf: inter
 same "interrupted: all is as it was"
 # Interrupted while the third VF is being bound.
 if command -v strace >/dev/null; then
-	strace -qq -o /mnt/strace -P "/sys/bus/pci/devices/$vf2/driver_override" -e trace=openat \
+	strace -f -qq -o /mnt/strace -P "/sys/bus/pci/devices/$vf2/driver_override" -e trace=openat \
 		-e inject=openat:signal=INT:when=1 "$VFCTL" create "$eth" 7 --driver vfio-pci --verbose >$out 2>$err
 	check "interrupted half way: status 130" [ $? = 130 ]
 	check "interrupted half way: three VFs had been bound" [ "$(grep -c 'vfio-pci/bind: done' $err)" = 3 ]
