@@ -62,7 +62,7 @@ vf0=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
 refused "online without queues" 'online: a VF of nvme[0-9]+ needs two queues' set "$vf0" online=on
 refused "more queues than a VF may have" 'queues: 3 asked for, nvme[0-9]+ gives a VF 2 at most' set "$vf0" queues=3
 refused "more than a number holds" 'not within' set "$vf0" queues=70000
-refused "a namespace that is not there" 'no such namespace' set "$vf0" namespaces=1,5
+refused "a namespace that is not there" 'cannot attach namespace 5 to controller 1' set "$vf0" namespaces=5
 agrees "nothing was changed" '1 0 0 0' '2 0 0 0'
 
 ok "the first VF gets its resources and goes online" set "$vf0" queues=2 vectors=1 online=on --verbose
@@ -77,12 +77,14 @@ ok "show" show "$vf1" --json
 check "says the same" python3 -c '
 import json, sys
 s = json.load(open(sys.argv[1]))["settings"]
-sys.exit((s["queues"], s["vectors"], s["online"], s["namespaces"]) != (2, 1, True, "1"))' $out
-grep -A6 '"settings"' $out | sed 's/^/# /'
+sys.exit((s["queues"], s["vectors"], s["online"]) != (2, 1, True))' $out
 
 ok "both are given to the nvme driver" bind "$vf0" "$vf1" nvme
 first=$(disk "$vf0") && second=$(disk "$vf1") || fail "no disks: $(dmesg | grep -i nvme | tail -n 5)"
 note "disks ${first:-none} ${second:-none}"
+# QEMU attaches a shared namespace when a controller is started, not before.
+ok "show" show "$vf1"
+check "says which namespace" grep -q 'namespaces 1$' $out
 before=$(l0 checksum nvme 0 $((16 << 20)))
 head -c $((16 << 20)) /dev/urandom >/mnt/data
 check "written by the first" dd if=/mnt/data of="/dev/$first" bs=1M oflag=direct conv=fsync status=none
@@ -100,7 +102,7 @@ check "the first VF still reads" dd if="/dev/$first" of=/dev/null bs=1M count=1 
 nvme detach-ns "/dev/$ctrl" --namespace-id=1 --controllers=0 >/dev/null || fail "nvme detach-ns from the PF"
 ok "and given back" set "$vf1" namespaces=1
 nvme attach-ns "/dev/$ctrl" --namespace-id=1 --controllers=0 >/dev/null || fail "nvme attach-ns to the PF"
-check "the disk is back" disk "$vf1"
+check "the disk is back" [ -n "$(disk "$vf1")" ]
 
 exec 4<>"/dev/$first"
 mkfs.ext4 -q "/dev/$first" 2>/dev/null && mkdir -p /mnt/fs && mount "/dev/$first" /mnt/fs
