@@ -69,7 +69,7 @@ static void put_secondaries(struct fake_nvme *n, uint8_t *page, unsigned int fro
 	size_t i;
 
 	for (i = 0; i < n->count && count < 127; i++) {
-		uint8_t *e = page + 32 * (count + 1);
+		uint8_t *e = page + (size_t)32 * (count + 1);
 
 		if (n->vfs[i].id < from)
 			continue;
@@ -95,7 +95,7 @@ static void put_primary(struct fake_nvme *n, uint8_t *page)
 
 	page[4] = n->types;
 	for (type = 0; type < 2; type++) {
-		uint8_t *at = page + 32 + 32 * type;
+		uint8_t *at = page + 32 + (size_t)32 * type;
 
 		put_le32(at, n->total[type]);
 		put_le32(at + 4, assigned(n, type));
@@ -126,7 +126,7 @@ static int put_attached(struct fake_nvme *n, uint8_t *page, unsigned int nsid, u
 		return NO_NAMESPACE;
 	for (i = 0; i < n->count; i++) {
 		if (n->vfs[i].id >= from && n->vfs[i].namespaces >> (nsid - 1) & 1)
-			put_le16(page + 2 * ++count, n->vfs[i].id);
+			put_le16(page + (size_t)2 * ++count, n->vfs[i].id);
 	}
 	put_le16(page, (uint16_t)(n->lie == FAKE_NVME_ATTACHED_LONG ? 2048 : count));
 	return 0;

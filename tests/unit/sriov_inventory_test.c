@@ -211,8 +211,8 @@ static void test_cost(void **state)
 {
 	/* 12 PFs: uevent, sriov_totalvfs and sriov_numvfs of three calls each, two links and a driver
 	 * that is not asked for; their buses, opened and closed; uevent once more for a first VF. */
-	const long pfs = 12 * (9 + 2 + 2 + 2);
-	const long vfs = 12 * 255 * 3, nets = 12 * 16, folder = 64;
+	const long pfs = 12L * (9 + 2 + 2 + 2);
+	const long vfs = 12L * 255 * 3, nets = 12L * 16, folder = 64;
 	long small, large;
 
 	(void)state;
