@@ -26,10 +26,10 @@ state() { # one after the other, for a diff
 	echo "pinned KiB: $(pinned)"
 	echo "viaduct processes: $(pgrep -xc viaduct || true)"
 	(cd /sys/kernel/iommu_groups && grep . -- */type)
-	find /sys/class/vfio /sys/class/vfio-dev -type l 2>/dev/null | sort
+	find /sys/class/vfio /sys/class/vfio-dev -type l 2>/dev/null | sort || true
 	grep -H . "$dev"/sriov_{numvfs,drivers_autoprobe}
 	find "$dev" -maxdepth 1 -name 'virtfn*'
-	find /run/vfctl /run/viaduct -type f 2>/dev/null | sort
+	find /run/vfctl /run/viaduct -type f 2>/dev/null | sort || true
 }
 ms() { echo $(($(date +%s%N) / 1000000)); }
 show_all() {
