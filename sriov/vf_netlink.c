@@ -21,7 +21,7 @@ int netlink_init(struct netlink_ask *ask, int protocol)
 	ask->sock = nl_socket_alloc();
 	if (!ask->sock)
 		return -ENOMEM;
-	/* libnl's own error codes are fewer than the kernel's: -errno comes by ask_failed() alone. */
+	/* libnl's error codes are fewer than the kernel's: -errno comes by ask_failed(). */
 	if (nl_connect(ask->sock, protocol))
 		return errno ? -errno : -EPROTONOSUPPORT;
 	/* The settings of 256 VFs are one message of some 64 KiB. */

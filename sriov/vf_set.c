@@ -22,8 +22,9 @@ static int find_vf(const struct host *host, const struct pci_addr *vf, struct vf
 		return ret;
 	pci_addr_str(vf, a);
 	if (!info.is_vf)
-		return err_set(err, -ENOTSUP, "%s is no VF, and these are settings of VFs; name one as "
-			       "%s/vf0", a, a);
+		return err_set(err, -ENOTSUP,
+			       "%s is no VF, and these are settings of VFs; name one as %s/vf0", a,
+			       a);
 	if (info.vf_index < 0)
 		return err_set(err, -ENODEV, "%s: its number among the VFs cannot be told", a);
 	r->vf = *vf;

@@ -239,8 +239,10 @@ static void json_sriov(struct vfctl *v, struct json_object *o, const struct show
 		json_add_addr(vf_object, "address", &vf);
 		json_add_str_or_null(vf_object, "driver", driver);
 		json_add_int_or_null(vf_object, "group", func_group(&v->host, &vf));
-		json_add(vf_object, "settings", vf_attrs_read(&v->host, &info->addr, i, &attrs, NULL) ?
-			 NULL : settings_json(&attrs));
+		json_add(vf_object, "settings",
+			 vf_attrs_read(&v->host, &info->addr, i, &attrs, NULL)
+				 ? NULL
+				 : settings_json(&attrs));
 		json_object_array_add(list, vf_object);
 	}
 	json_add(o, "vfs", list);

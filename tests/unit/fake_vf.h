@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Network cards whose driver has settings for each VF, and an eswitch: vf_ops that remember what they
- * are told, refuse it, or take it and do not keep it, on command. The VFs are those of the fake
- * sysfs: one that is made anew has the settings of a new one.
+ * Network cards whose driver has settings for each VF, and an eswitch: vf_ops that remember what
+ * they are told, refuse it, or take it and do not keep it, on command. The VFs are those of the
+ * fake sysfs: one that is made anew has the settings of a new one.
  */
 #ifndef VIADUCT_TESTS_FAKE_VF_H
 #define VIADUCT_TESTS_FAKE_VF_H

@@ -228,7 +228,7 @@ static void test_differ(void **state)
 	assert_int_equal(vf_attrs_differ(&now, &want), BIT(VF_ATTR_QOS));
 }
 
-/* --- with a card ------------------------------------------------------------------------------- */
+/* --- with a card ------------------------------------------------------------------------- */
 
 struct rig {
 	struct fake *f;
@@ -300,7 +300,7 @@ static void test_set(void **state)
 	unsigned int i;
 
 	assert_int_equal(set(r, &want, &report, NULL), 0);
-	/* One request for each of trust, spoof check, MAC, VLAN with its priority, rates and link. */
+	/* One request for each of trust, spoof check, MAC, VLAN with priority, rates, link. */
 	assert_int_equal(report.writes, 6);
 	assert_int_equal(report.changed, want.has);
 	assert_int_equal(report.index, 2);
@@ -385,16 +385,18 @@ static void test_not_there(void **state)
 	want.has = 0;
 	want_put(&want, "queues", "4");
 	assert_int_equal(set(r, &want, NULL, &err), -ENOTSUP);
-	assert_string_equal(err.msg, IGB ": VF 2 has no setting queues: its PF is no card of that "
-				     "kind, the driver igb has none, or its interface is in another "
-				     "network namespace");
+	assert_string_equal(err.msg,
+			    IGB ": VF 2 has no setting queues: its PF is no card of that "
+				"kind, the driver igb has none, or its interface is in another "
+				"network namespace");
 	/* Nothing is changed before that is known. */
 	want_put(&want, "vlan", "5");
 	assert_int_equal(set(r, &want, NULL, &err), -ENOTSUP);
 	assert_int_equal(r->v->seen, 1);
 	assert_int_equal(vf_set(&r->f->host, &pf, &want, 0, NULL, &err), -ENOTSUP);
 	assert_non_null(strstr(err.msg, "is no VF"));
-	assert_int_equal(vf_attrs_write(&r->f->host, &pf, 7, &want, BIT(VF_ATTR_VLAN), &err), -ENODEV);
+	assert_int_equal(vf_attrs_write(&r->f->host, &pf, 7, &want, BIT(VF_ATTR_VLAN), &err),
+			 -ENODEV);
 	assert_string_equal(err.msg, IGB " has no VF 7, says its interface eth0");
 	/* A card without an interface has no such settings, and says so. */
 	assert_int_equal(vf_attrs_read(&r->f->host, &nvme, 0, &want, &err), 0);
@@ -403,8 +405,9 @@ static void test_not_there(void **state)
 	fake_remove(r->f, SYS IGB "/driver");
 	want.has = BIT(VF_ATTR_VLAN);
 	assert_int_equal(set(r, &want, NULL, &err), -ENOTSUP);
-	assert_string_equal(err.msg, IGB ": VF 2 has no setting vlan while its PF has no driver; run: "
-				     "vfctl bind " IGB " default");
+	assert_string_equal(err.msg,
+			    IGB ": VF 2 has no setting vlan while its PF has no driver; run: "
+				"vfctl bind " IGB " default");
 }
 
 static void test_not_kept(void **state)
@@ -415,8 +418,9 @@ static void test_not_kept(void **state)
 
 	r->v->forgets = BIT(VF_ATTR_MAX_RATE);
 	assert_int_equal(set(r, &want, NULL, &err), -EIO);
-	assert_string_equal(err.msg, IGB ": VF 2: the card took max-rate 100 and did not keep it: it "
-				     "is 0");
+	assert_string_equal(err.msg,
+			    IGB ": VF 2: the card took max-rate 100 and did not keep it: it "
+				"is 0");
 	assert_memory_equal(fake_vf_attrs(r->v, IGB, 2), &r->v->fresh, sizeof(r->v->fresh));
 	/* An address that cannot be cleared again. */
 	r->v->forgets = 0;
@@ -425,7 +429,8 @@ static void test_not_kept(void **state)
 	assert_int_equal(set(r, &want, NULL, NULL), 0);
 	want.value[VF_ATTR_MAC] = 0;
 	assert_int_equal(set(r, &want, NULL, &err), -EIO);
-	assert_non_null(strstr(err.msg, "took mac none and did not keep it: it is 52:54:00:00:00:01"));
+	assert_non_null(
+		strstr(err.msg, "took mac none and did not keep it: it is 52:54:00:00:00:01"));
 	assert_non_null(strstr(err.msg, "makes its VFs anew"));
 }
 
@@ -461,7 +466,7 @@ static void test_which_interface(void **state)
 	fake_text(r->f, SYS IGB "/net/aaa/dev_port", "1\n");
 	fake_text(r->f, SYS IGB "/net/zzz/dev_port", "0\n");
 	fake_text(r->f, SYS IGB "/net/zzz/phys_port_name", "p0\n");
-	/* zzz is no interface of the fake kernel's, which is how it can be told that it was asked. */
+	/* That it was asked can be told: the fake kernel knows no interface zzz. */
 	assert_int_equal(vf_attrs_read(&r->f->host, &pf, 0, &attrs, &err), -ENODEV);
 	assert_non_null(strstr(err.msg, "says its interface zzz"));
 	fake_text(r->f, SYS IGB "/net/eth0/phys_port_name", "p0\n");
@@ -470,7 +475,7 @@ static void test_which_interface(void **state)
 	assert_int_equal(attrs.has, FAKE_VF_ATTRS);
 }
 
-/* --- vectors ------------------------------------------------------------------------------------ */
+/* --- vectors ----------------------------------------------------------------------------- */
 
 static void vectors_setup(struct rig *r)
 {
@@ -537,7 +542,7 @@ static void test_vectors_bound(void **state)
 	assert_string_equal(bound.override, "vfio-pci");
 }
 
-/* --- eswitch ------------------------------------------------------------------------------------ */
+/* --- eswitch ----------------------------------------------------------------------------- */
 
 static void test_eswitch(void **state)
 {
@@ -550,7 +555,7 @@ static void test_eswitch(void **state)
 	assert_int_equal(eswitch_mode_read(host, &pf, &mode, &err), -ENOTSUP);
 	assert_string_equal(err.msg, IGB ": its driver knows no eswitch mode");
 	assert_int_equal(eswitch_mode_write(host, &pf, ESWITCH_SWITCHDEV, &err), -ENOTSUP);
-	strcpy(r->v->eswitch_pf, IGB);
+	snprintf(r->v->eswitch_pf, sizeof(r->v->eswitch_pf), "%s", IGB);
 	assert_int_equal(eswitch_mode_read(host, &pf, &mode, NULL), 0);
 	assert_int_equal(mode, ESWITCH_LEGACY);
 	host->writes = 0;
@@ -561,8 +566,9 @@ static void test_eswitch(void **state)
 	r->v->eswitch_words = "VFs are\nin use";
 	fake_vf_fail(r->v, 1, -EBUSY);
 	assert_int_equal(eswitch_mode_write(host, &pf, ESWITCH_LEGACY, &err), -EBUSY);
-	assert_string_equal(err.msg, IGB ": cannot set the eswitch mode: Device or resource busy (VFs "
-				     "are?in use)");
+	assert_string_equal(err.msg,
+			    IGB ": cannot set the eswitch mode: Device or resource busy (VFs "
+				"are?in use)");
 	/* A mode of a kernel to come. */
 	r->v->eswitch = 9;
 	assert_int_equal(eswitch_mode_read(host, &pf, &mode, &err), -ENOTSUP);

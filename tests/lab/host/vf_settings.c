@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The settings of VFs on netdevsim, whose cards and VFs are no PCI functions: the product's own code
- * on a tree of a PCI host made for the purpose, in which the interface is that of function
+ * The settings of VFs on netdevsim, whose cards and VFs are no PCI functions: the product's own
+ * code on a tree of a PCI host made for the purpose, in which the interface is that of function
  * 0000:01:00.0, and with the real netlink below it.
  *
  *   vf_settings IFNAME DEVICE get VF
