@@ -37,14 +37,14 @@
 
 /* Primary controller capabilities: each kind of resource is a block of the same form. */
 #define PRIMARY_TYPES 4 /* bit 0: queues are flexible, bit 1: interrupts are */
-#define SUPPLY_AT(which) (32u + 32u * (unsigned int)(which))
+#define SUPPLY_AT(which) (32 + 32 * (size_t)(which))
 #define SUPPLY_TOTAL 0
 #define SUPPLY_ASSIGNED 4
 #define SUPPLY_PRIMARY 8
 #define SUPPLY_MAX 12
 
 /* Secondary controller list */
-#define SECONDARY_SIZE 32
+#define SECONDARY_SIZE ((size_t)32)
 #define SECONDARY_COUNT 127
 #define SECONDARY_STATE 4
 #define SECONDARY_VF 8
@@ -347,7 +347,7 @@ int nvme_namespaces_read(struct nvme_ctrl *c, uint16_t id, uint64_t *ret_mask, s
 		return ret;
 	/* In ascending order, ended by 0. */
 	for (i = 0; i < NVME_PAGE_SIZE / 4; i++) {
-		nsid = get_le32(c->page + 4 * i);
+		nsid = get_le32(c->page + 4 * (size_t)i);
 		if (!nsid || nsid > NVME_NAMESPACES_MAX)
 			break;
 		if (nsid <= last)

@@ -179,10 +179,22 @@ static int set_resources(struct vf *vf, const struct nvme_secondary *want, struc
 	return ret;
 }
 
+/* After a failure: offline took away what nobody had asked to change. */
+static void put_back(struct vf *vf, const struct nvme_secondary *before, struct err *err)
+{
+	struct err why = { .code = 0 };
+	int ret = nvme_secondary_read(&vf->ctrl, vf->index, &vf->is, &why);
+
+	if (!ret && is_wanted(&vf->is, before))
+		ret = set_resources(vf, before, &why);
+	if (ret)
+		err_append(err, "; and not all could be put back: %s", why.msg);
+}
+
 static int write_resources(struct vf *vf, const struct vf_attrs *want, uint32_t which,
 			   struct err *err)
 {
-	struct nvme_secondary then = vf->is;
+	struct nvme_secondary before = vf->is, then = vf->is;
 	unsigned int i;
 	int ret;
 
@@ -200,8 +212,11 @@ static int write_resources(struct vf *vf, const struct vf_attrs *want, uint32_t 
 	if (!is_wanted(&vf->is, &then))
 		return 0;
 	ret = check_resources(vf, &then, err);
-	if (!ret)
+	if (!ret) {
 		ret = set_resources(vf, &then, err);
+		if (ret)
+			put_back(vf, &before, err);
+	}
 	return ret ? err_prefix(err, "VF %u", vf->index) : 0;
 }
 
