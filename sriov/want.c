@@ -518,7 +518,7 @@ static int take_device(const struct reader *r, const struct yaml_node *node,
 
 static int top_version(const struct reader *r, const struct yaml_node *node, void *obj)
 {
-	uint32_t version;
+	uint32_t version = 0;
 	int ret = take_number(r, node, UINT32_MAX, &version);
 
 	(void)obj;
