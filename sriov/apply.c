@@ -29,7 +29,7 @@ struct session {
 	struct plan plan;
 	struct want_func *funcs;  /* of want->devices, in their order */
 	struct func_lock *locks;  /* of plan.funcs; fd -1: not held */
-	struct func_lock **back_locks; /* those of the way back's functions */
+	size_t *back_index;	  /* which of plan.funcs the way back's are */
 	struct func_lock lock;	  /* of all applies */
 	struct journal original, under_way;
 	size_t had_original, had_under_way; /* entries before this apply */
@@ -178,7 +178,7 @@ static int (*const todo[PLAN_KINDS])(const struct todo *t, struct err *err) = {
 static int do_step(struct session *s, struct plan *plan, size_t index, bool undo, struct err *err)
 {
 	const struct plan_step *step = &plan->steps[index];
-	struct func_lock *lock = undo ? s->back_locks[step->func] : &s->locks[step->func];
+	struct func_lock *lock = &s->locks[undo ? s->back_index[step->func] : step->func];
 	const struct todo t = { s->host, &plan->funcs[step->func], lock, step };
 	int ret = todo[step->kind](&t, err);
 
@@ -258,14 +258,18 @@ static int session_new(struct session *s, size_t count, struct err *err)
 static int find_all(struct session *s, struct err *err)
 {
 	size_t i, count = s->want->count;
-	CLEANUP_FREE struct pci_addr *addrs = calloc(count + 1, sizeof(*addrs));
+	struct pci_addr *addrs;
 	int ret = session_new(s, count, err);
 
 	if (ret)
 		return ret;
-	ret = addrs ? select_all(s->host, s->want, addrs, err) : -ENOMEM;
+	addrs = calloc(count + 1, sizeof(*addrs));
+	if (!addrs)
+		return err_sys(err, -ENOMEM, "%zu functions", count);
+	ret = select_all(s->host, s->want, addrs, err);
 	for (i = 0; i < count && !ret; i++)
 		s->funcs[i].addr = addrs[i];
+	free(addrs);
 	return ret;
 }
 
@@ -305,19 +309,23 @@ static int order_cmp(const void *a, const void *b)
 static int lock_all(struct session *s, struct err *err)
 {
 	size_t i, count = s->plan.func_count;
-	CLEANUP_FREE struct order *order = calloc(count + 1, sizeof(*order));
+	struct order *order;
 	int ret = 0;
 
 	s->locks = calloc(count + 1, sizeof(*s->locks));
-	if (!s->locks || !order)
+	if (!s->locks)
 		return err_sys(err, -ENOMEM, "%zu locks", count);
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		s->locks[i] = (struct func_lock){ .fd = -1, .autoprobe = -1 };
+	order = calloc(count + 1, sizeof(*order));
+	if (!order)
+		return err_sys(err, -ENOMEM, "%zu locks", count);
+	for (i = 0; i < count; i++)
 		order[i] = (struct order){ s->funcs[i].addr, i };
-	}
 	qsort(order, count, sizeof(*order), order_cmp);
 	for (i = 0; i < count && !ret; i++)
 		ret = func_lock(s->host, &order[i].addr, &s->locks[order[i].index], err);
+	free(order);
 	return ret;
 }
 
@@ -342,7 +350,7 @@ static void session_done(struct session *s)
 	for (i = 0; s->locks && i < s->plan.func_count; i++)
 		unlock_one(s, i);
 	free(s->locks);
-	free(s->back_locks);
+	free(s->back_index);
 	func_unlock(&s->lock);
 	plan_done(&s->plan);
 	journal_done(&s->original);
@@ -370,7 +378,7 @@ static int refuse_blocks(struct session *s, struct err *err)
 static int refuse_use(struct session *s, size_t from, struct err *err)
 {
 	CLEANUP_FREE struct plan_hit *hits = NULL;
-	char a[PCI_ADDR_STRLEN], text[PLAN_TEXT_MAX];
+	char a[PCI_ADDR_STRLEN], text[PLAN_TEXT_MAX], force[USE_KINDS_TEXT_MAX];
 	size_t i, count = 0, used = 0, first = 0;
 	int ret = plan_hits(s->host, &s->plan, from, s->opts->force, &hits, &count, err);
 
@@ -384,7 +392,7 @@ static int refuse_use(struct session *s, size_t from, struct err *err)
 	err_set(err, -EBUSY, "%s: %s%s%s, or use --force=%s (%.200s)",
 		pci_addr_str(&hits[first].addr, a), hits[first].what,
 		*hits[first].remedy ? "; " : "", hits[first].remedy,
-		use_kind_name(hits[first].kind),
+		use_kinds_text(hits[first].kinds, force),
 		plan_step_text(&s->plan, &s->plan.steps[hits[first].step], text));
 	if (used > 1)
 		err_append(err, "; %zu more such uses: vfctl plan", used - 1);
@@ -433,11 +441,11 @@ static int plan_back(struct session *s, struct plan *back, struct err *err)
 	int ret = 0, one;
 
 	back->funcs = calloc(s->plan.func_count + 1, sizeof(*back->funcs));
-	s->back_locks = calloc(s->plan.func_count + 1, sizeof(*s->back_locks));
-	if (!back->funcs || !s->back_locks)
+	s->back_index = calloc(s->plan.func_count + 1, sizeof(*s->back_index));
+	if (!back->funcs || !s->back_index)
 		return err_sys(err, -ENOMEM, "the way back");
 	for (i = s->plan.func_count; i-- > 0;) {
-		s->back_locks[back->func_count] = &s->locks[i];
+		s->back_index[back->func_count] = i;
 		one = back_one(s, &s->plan.funcs[i], &back->funcs[back->func_count],
 			       ret ? NULL : err);
 		back->func_count += !one;

@@ -242,20 +242,6 @@ int func_unbind_locked(struct host *host, const struct pci_addr *addr, struct er
 	return ret ? ret : step_unbind(host, &before, BIND_NONE, err);
 }
 
-/* Taking a PF from its driver removes its VFs, and nothing could bring them back as they were. */
-static int check_no_vfs(const struct host *host, const struct bind_state *now, struct err *err)
-{
-	char a[PCI_ADDR_STRLEN];
-	long count = 0;
-
-	pci_addr_str(&now->addr, a);
-	if (!*now->driver || host_read_long(host, &count, DEV "sriov_numvfs", a) || count <= 0)
-		return 0;
-	return err_set(err, -EBUSY,
-		       "%s: its %ld VFs would vanish with its driver %s; run: vfctl destroy %s, or "
-		       "use --force=%s", a, count, now->driver, a, use_kind_name(USE_VFS));
-}
-
 /* The states before, each function checked for use if it has to change. */
 static int prepare(const struct host *host, const struct pci_addr *addrs, size_t count,
 		   const char *driver, unsigned int force, struct bind_state *states, struct err *err)
@@ -269,8 +255,8 @@ static int prepare(const struct host *host, const struct pci_addr *addrs, size_t
 		if (ret || !bind_changes(&states[i], driver))
 			continue;
 		ret = use_check(host, scan, &addrs[i], force, NULL, err);
-		if (!ret && !(force & USE_VFS))
-			ret = check_no_vfs(host, &states[i], err);
+		if (!ret && !(force & USE_GROUP) && func_driver_is_vfio(driver))
+			ret = use_check_companions(host, &addrs[i], addrs, count, driver, err);
 	}
 	use_scan_free(scan);
 	return ret;

@@ -21,6 +21,12 @@ struct host;
 #define HOST_PATH_MAX 1024
 #define HOST_NAME_MAX 64 /* a driver's, an interface's or a device's name */
 
+/* An interface that carries a route, the default route if it is one of several. */
+struct host_route {
+	char ifname[HOST_NAME_MAX];
+	char to[64]; /* "default", "192.0.2.0/24" */
+};
+
 /* What asks the kernel rather than a file, or changes it. host_init() installs the real ones. */
 struct host_ops {
 	/* Writes @text to the sysfs attribute @path in one write(2). Returns 0 or -errno. */
@@ -33,6 +39,14 @@ struct host_ops {
 	int (*node_try)(const struct host *host, const char *path, int excl);
 	/* The MAC that the card of @ifname was made with. May be NULL. Returns 0 or -errno. */
 	int (*net_own_mac)(const struct host *host, const char *ifname, unsigned char mac[6]);
+	/* The interfaces that routes lead over, IPv4 and IPv6, of all tables, each once; not those
+	 * routes that come with an address. @ret is on the heap. Returns 0 or -errno. */
+	int (*routes)(const struct host *host, struct host_route **ret, size_t *ret_count);
+	/* The interface through which packets from the local address @from (may be "") to @to
+	 * leave; where no route says, the one that has @from. Returns 0, -ENETUNREACH, -EINVAL for
+	 * what is no address, or -errno. */
+	int (*route_to)(const struct host *host, const char *to, const char *from,
+			char ifname[HOST_NAME_MAX]);
 	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,
 	 * be gone. Returns 0 or -errno. */
 	int (*replace)(const struct host *host, const char *path, const char *text);

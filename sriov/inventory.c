@@ -14,13 +14,36 @@
 
 /*
  * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
- * VF costs five and another function six: uevent has class, IDs and driver in one read, two links
- * give group and PF, and all network interfaces are found in one pass over class/net.
+ * function costs six: uevent has class, IDs and driver in one read, links give group and PF. A VF
+ * costs three, its links: its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and
+ * pci_setup_device() of Linux take them from there themselves, since 4.17). All network interfaces are
+ * found in one pass over class/net. bus/pci/devices is links, each of which the kernel would follow
+ * through the whole tree, for each of these calls; but functions of one bus are in one folder, and from
+ * there it is one step.
  */
 
-/* A function: the folder of all, and its name there with room for an attribute's behind it. */
+/* The folders of functions, by bus number, as they become known. */
+struct parent {
+	uint32_t domain;
+	int fd; /* -1: none yet */
+};
+
+/* What the VFs of a PF have in common. */
+struct alike {
+	struct pci_addr pf;
+	uint16_t vendor, device; /* 0: nothing known yet */
+	uint32_t class;
+};
+
+/* What is learnt on the way. A place that is taken by another is learnt again: that costs time alone. */
+struct known {
+	struct parent parents[256];
+	struct alike alike[256];
+};
+
+/* A function: a folder that it is in, and its name there with room for an attribute's behind it. */
 struct place {
-	int bus;
+	int dir;
 	char path[PCI_ADDR_STRLEN + 32];
 	size_t len;
 };
@@ -33,7 +56,7 @@ static const char *attr_path(struct place *at, const char *name)
 
 static ssize_t read_at(struct place *at, const char *name, char *buf, size_t size)
 {
-	int fd = openat(at->bus, attr_path(at, name), O_RDONLY | O_CLOEXEC);
+	int fd = openat(at->dir, attr_path(at, name), O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -62,7 +85,7 @@ static long number_at(struct place *at, const char *name, long otherwise)
 /* The last component of a link, or NULL. */
 static const char *link_at(struct place *at, const char *name, char *buf, size_t size)
 {
-	ssize_t n = readlinkat(at->bus, attr_path(at, name), buf, size - 1);
+	ssize_t n = readlinkat(at->dir, attr_path(at, name), buf, size - 1);
 	char *slash;
 
 	if (n <= 0)
@@ -74,9 +97,12 @@ static const char *link_at(struct place *at, const char *name, char *buf, size_t
 
 static void parse_uevent(char *text, struct inventory_func *f)
 {
-	char *line, *end, *save = NULL;
+	char *line, *next, *end;
 
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+	for (line = text; line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
 		if (!strncmp(line, "DRIVER=", 7) && strlen(line + 7) < sizeof(f->driver)) {
 			memcpy(f->driver, line + 7, strlen(line + 7) + 1);
 		} else if (!strncmp(line, "PCI_CLASS=", 10)) {
@@ -88,11 +114,19 @@ static void parse_uevent(char *text, struct inventory_func *f)
 	}
 }
 
+static void read_driver(struct place *at, struct inventory_func *f)
+{
+	char link[512];
+	const char *driver = link_at(at, "driver", link, sizeof(link));
+
+	if (driver && strlen(driver) < sizeof(f->driver))
+		memcpy(f->driver, driver, strlen(driver) + 1);
+}
+
 /* False when the function is not there any more. */
 static bool read_ids(struct place *at, struct inventory_func *f)
 {
-	char text[1024], link[512];
-	const char *driver;
+	char text[1024];
 
 	if (read_at(at, "uevent", text, sizeof(text)) > 0)
 		parse_uevent(text, f);
@@ -101,25 +135,41 @@ static bool read_ids(struct place *at, struct inventory_func *f)
 	f->vendor = (uint16_t)number_at(at, "vendor", 0xffff);
 	f->device = (uint16_t)number_at(at, "device", 0xffff);
 	f->class = (uint32_t)number_at(at, "class", 0) & 0xffffff;
-	driver = link_at(at, "driver", link, sizeof(link));
-	if (driver && strlen(driver) < sizeof(f->driver))
-		memcpy(f->driver, driver, strlen(driver) + 1);
+	read_driver(at, f);
 	return f->vendor != 0xffff;
 }
 
+/* As read_ids(), of a VF. */
+static bool read_vf_ids(struct known *known, struct place *at, struct inventory_func *f)
+{
+	struct alike *a = &known->alike[(f->pf.bus ^ f->pf.dev << 3 ^ f->pf.fn) & 255];
+
+	if (a->vendor && pci_addr_eq(&a->pf, &f->pf)) {
+		f->vendor = a->vendor;
+		f->device = a->device;
+		f->class = a->class;
+		read_driver(at, f);
+		return true;
+	}
+	if (!read_ids(at, f))
+		return false;
+	*a = (struct alike){ f->pf, f->vendor, f->device, f->class };
+	return true;
+}
+
 /* False when it is not there any more. */
-static bool read_func(struct place *at, struct inventory_func *f)
+static bool read_func(struct known *known, struct place *at, struct inventory_func *f)
 {
 	const char *base;
 	char link[512];
 	long total;
 
-	if (!read_ids(at, f))
+	base = link_at(at, "physfn", link, sizeof(link));
+	f->is_vf = base && !pci_addr_parse(base, &f->pf);
+	if (!(f->is_vf ? read_vf_ids(known, at, f) : read_ids(at, f)))
 		return false;
 	base = link_at(at, "iommu_group", link, sizeof(link));
 	f->group = base ? (int)strtol(base, NULL, 10) : -1;
-	base = link_at(at, "physfn", link, sizeof(link));
-	f->is_vf = base && !pci_addr_parse(base, &f->pf);
 	total = f->is_vf ? -1 : number_at(at, "sriov_totalvfs", -1);
 	f->is_pf = total >= 0;
 	if (f->is_pf) {
@@ -149,29 +199,83 @@ static void *grow(void *array, size_t count, size_t size)
 	return count && !is_pow2(count) ? array : reallocarray(array, count ? count * 2 : 1, size);
 }
 
+static void known_init(struct known *known)
+{
+	size_t i;
+
+	memset(known, 0, sizeof(*known));
+	for (i = 0; i < ARRAY_SIZE(known->parents); i++)
+		known->parents[i].fd = -1;
+}
+
+static void known_done(struct known *known)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(known->parents); i++) {
+		if (known->parents[i].fd >= 0)
+			close(known->parents[i].fd);
+	}
+}
+
+/* The folder that holds @addr, whose place below @bus is @at; -1 when it cannot be opened. */
+static int parent_of(struct known *known, const struct pci_addr *addr, int bus, struct place *at)
+{
+	struct parent *p = &known->parents[addr->bus];
+
+	if (p->fd >= 0 && p->domain == addr->domain)
+		return p->fd;
+	if (p->fd >= 0)
+		close(p->fd);
+	p->domain = addr->domain;
+	p->fd = openat(bus, attr_path(at, ".."), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return p->fd;
+}
+
+/* False when the function is gone. */
+static bool find_func(struct known *known, const struct pci_addr *addr, int bus, struct place *at,
+		      struct inventory_func *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->addr = *addr;
+	at->dir = parent_of(known, addr, bus, at);
+	if (at->dir >= 0 && read_func(known, at, f))
+		return true;
+	/* A bus may be spread over folders, and then its link is what finds it. */
+	memset(f, 0, sizeof(*f));
+	f->addr = *addr;
+	at->dir = bus;
+	return read_func(known, at, f);
+}
+
 static int read_funcs(DIR *dir, struct inventory *inv)
 {
-	struct place at = { .bus = dirfd(dir) };
-	struct inventory_func *funcs, *f;
+	struct inventory_func *funcs;
+	struct known known;
 	struct pci_addr addr;
+	struct place at;
 	struct dirent *e;
+	int ret = 0;
 
-	while ((e = readdir(dir))) {
+	known_init(&known);
+	while (!ret && (e = readdir(dir))) {
 		if (pci_addr_parse(e->d_name, &addr))
 			continue;
 		funcs = grow(inv->funcs, inv->func_count, sizeof(*funcs));
-		if (!funcs)
-			return -ENOMEM;
+		if (!funcs) {
+			ret = -ENOMEM;
+			continue;
+		}
 		inv->funcs = funcs;
-		f = memset(&funcs[inv->func_count], 0, sizeof(*f));
 		at.len = strlen(e->d_name);
 		memcpy(at.path, e->d_name, at.len);
 		at.path[at.len++] = '/';
-		f->addr = addr;
 		/* Not counted: it was unplugged since readdir(). */
-		inv->func_count += read_func(&at, f);
+		inv->func_count += find_func(&known, &addr, dirfd(dir), &at,
+					     &funcs[inv->func_count]);
 	}
-	return 0;
+	known_done(&known);
+	return ret;
 }
 
 static int read_nets(const struct host *host, struct inventory *inv)

@@ -192,7 +192,7 @@ static int finish(struct job *j, int (*what)(struct job *j, struct lease *l, str
 	return ret;
 }
 
-/* The function in the place of @l: it goes back to what it is now, for what @l says is another's. */
+/* The function in the place of @l: it goes back to what it is now, for @l is of another one. */
 static void forget(struct job *j, struct lease *l)
 {
 	struct lease now;

@@ -104,9 +104,9 @@ struct lease_by {
 };
 
 /*
- * Hands @addr to @owner (a name that host_name_ok() takes): until it is released, or with @pid other
- * than 0 until that process is no more. One that comes back from another owner, or whose owner is
- * dead, is cleaned up first (lease_release()). *@ret is the lease.
+ * Hands @addr to @owner (a name that host_name_ok() takes): until it is released, or with @pid
+ * other than 0 until that process is no more. One that comes back from another owner, or whose
+ * owner is dead, is cleaned up first (lease_release()). *@ret is the lease.
  * Returns 0; -EINVAL (owner), -ESRCH (no such process), -ENODEV (no such function; in quarantine,
  * also since this very call), -EBUSY (leased to somebody; in use; its card is being changed),
  * -EACCES, what @by->fits said, or -errno.

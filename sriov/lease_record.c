@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reading of lease records, whatever is in them. A record is text: the line "viaduct-lease 1", lines
- * of a key and its value, and the line "end".
+ * Reading of lease records, whatever is in them. A record is text: the line "viaduct-lease 1",
+ * lines of a key and its value, and the line "end".
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Brings a function back to what it was when it was handed out. Every step looks first and does only
- * what differs, but for the reset, so that who was killed in the middle is carried on for by doing it
+ * Brings a function back to what it was when it was handed out. Every step but the reset looks
+ * first and does only what differs: who was killed in the middle is followed by one who does it all
  * again.
  */
 #include <errno.h>
@@ -201,5 +201,8 @@ int lease_scrub(struct host *host, const struct lease *lease, const struct lease
 	func_unlock(&lock);
 	if (!ret || ret == -EAGAIN)
 		return ret;
-	return is_not_its_fault(ret) ? -EACCES : -ENODEV;
+	if (!is_not_its_fault(ret))
+		return -ENODEV;
+	err_append(err, "; it stays dirty until one who may cleans it up: sudo vfctl leases");
+	return -EACCES;
 }

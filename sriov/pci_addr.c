@@ -2,8 +2,6 @@
 #include "pci_addr.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 static int hex_digit(char c)
 {
@@ -66,10 +64,30 @@ int pci_addr_parse(const char *text, struct pci_addr *ret)
 	return parse_bdf(text, 0, ret) ? 0 : -EINVAL;
 }
 
+/* Writes the lowest @digits digits of @value. */
+static char *put_hex(char *at, uint32_t value, unsigned int digits)
+{
+	while (digits-- > 0)
+		*at++ = "0123456789abcdef"[value >> 4 * digits & 0xf];
+	return at;
+}
+
+/* By hand: a list of functions prints ten thousand of them. */
 const char *pci_addr_str(const struct pci_addr *addr, char buf[PCI_ADDR_STRLEN])
 {
-	snprintf(buf, PCI_ADDR_STRLEN, "%04" PRIx32 ":%02x:%02x.%x", addr->domain, addr->bus,
-		 addr->dev & 0x1f, addr->fn & 7);
+	unsigned int digits = 4;
+	char *at;
+
+	while (digits < 8 && addr->domain >> 4 * digits)
+		digits++;
+	at = put_hex(buf, addr->domain, digits);
+	*at++ = ':';
+	at = put_hex(at, addr->bus, 2);
+	*at++ = ':';
+	at = put_hex(at, addr->dev & 0x1f, 2);
+	*at++ = '.';
+	at = put_hex(at, addr->fn & 7, 1);
+	*at = '\0';
 	return buf;
 }
 

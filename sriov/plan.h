@@ -63,8 +63,8 @@ struct plan_hit {
 	size_t step;
 	struct pci_addr addr;
 	bool in_use;	    /* else an interface goes that nobody uses */
-	enum use_kind kind; /* in_use: what --force has to name */
-	char what[256], remedy[128];
+	unsigned int kinds; /* in_use: what --force has to name */
+	char what[384], remedy[128];
 };
 
 /* What no step can do. */

@@ -18,6 +18,8 @@ struct hits {
 	const struct plan *plan;
 	struct use_scan *scan;
 	unsigned int force;
+	struct pci_addr *bound; /* all that are to have a VFIO driver afterwards */
+	size_t bound_count;
 	struct plan_hit *hits;
 	size_t count;
 };
@@ -42,11 +44,27 @@ static bool was_seen(const struct hits *h, const struct use_evidence *ev)
 	size_t i;
 
 	for (i = 0; i < h->count; i++) {
-		if (h->hits[i].in_use && h->hits[i].kind == ev->kind &&
-		    pci_addr_eq(&h->hits[i].addr, &ev->addr))
+		if (h->hits[i].in_use && pci_addr_eq(&h->hits[i].addr, &ev->addr) &&
+		    !strcmp(h->hits[i].what, ev->what))
 			return true;
 	}
 	return false;
+}
+
+static int hit_use(struct hits *h, size_t step, const struct use_evidence *ev)
+{
+	struct plan_hit *hit;
+
+	if (was_seen(h, ev))
+		return 0;
+	hit = hit_new(h, step, &ev->addr);
+	if (!hit)
+		return -ENOMEM;
+	hit->in_use = true;
+	hit->kinds = ev->kinds;
+	memcpy(hit->what, ev->what, sizeof(hit->what));
+	memcpy(hit->remedy, ev->remedy, sizeof(hit->remedy));
+	return 0;
 }
 
 /* Interfaces that go with a driver, though nobody uses them. */
@@ -67,28 +85,47 @@ static int hit_netdevs(struct hits *h, size_t step, const struct pci_addr *addr)
 	return 0;
 }
 
-static int hit_func(struct hits *h, size_t step, const struct pci_addr *addr)
+/* @forced: kinds that another step is about. */
+static int hit_func(struct hits *h, size_t step, const struct pci_addr *addr, unsigned int forced)
 {
-	struct use_evidence ev = { .addr = *addr, .kind = USE_UNKNOWN };
-	struct err why = { .code = 0 };
-	struct plan_hit *hit;
-	int ret = use_check(h->host, h->scan, addr, h->force, &ev, &why);
+	CLEANUP_FREE struct use_found *found = calloc(1, sizeof(*found));
+	size_t i;
+	int ret;
 
+	if (!found)
+		return -ENOMEM;
+	ret = use_check(h->host, h->scan, addr, h->force | forced, found, NULL);
 	if (!ret)
 		return hit_netdevs(h, step, addr);
-	if (ret != -EBUSY)
-		snprintf(ev.what, sizeof(ev.what), "it cannot be told who uses it: %.200s",
-			 why.msg);
-	if (ret == -ENODEV || was_seen(h, &ev))
+	/* Gone: nobody uses it. */
+	if (ret == -ENODEV)
 		return 0;
-	hit = hit_new(h, step, &ev.addr);
-	if (!hit)
-		return -ENOMEM;
-	hit->in_use = true;
-	hit->kind = ev.kind;
-	memcpy(hit->what, ev.what, sizeof(hit->what));
-	memcpy(hit->remedy, ev.remedy, sizeof(hit->remedy));
-	return 0;
+	if (ret != -EBUSY)
+		return ret;
+	for (i = 0, ret = 0; i < found->count && !ret; i++)
+		ret = hit_use(h, step, &found->ev[i]);
+	return ret;
+}
+
+/* A VFIO driver is of no use to a function whose group a driver of the host is in. */
+static int hit_companions(struct hits *h, size_t step, const struct pci_addr *addr,
+			  const char *driver)
+{
+	struct use_evidence ev = { .addr = *addr, .kinds = USE_GROUP };
+	struct err why = { .code = 0 };
+	char a[PCI_ADDR_STRLEN];
+	size_t skip;
+	int ret;
+
+	if (!func_driver_is_vfio(driver) || h->force & USE_GROUP)
+		return 0;
+	ret = use_check_companions(h->host, addr, h->bound, h->bound_count, driver, &why);
+	if (ret != -EBUSY)
+		return ret;
+	skip = strlen(pci_addr_str(addr, a));
+	skip = !strncmp(why.msg, a, skip) && !strncmp(why.msg + skip, ": ", 2) ? skip + 2 : 0;
+	snprintf(ev.what, sizeof(ev.what), "%.*s", (int)sizeof(ev.what) - 1, why.msg + skip);
+	return hit_use(h, step, &ev);
 }
 
 static int hit_vfs(struct hits *h, size_t step, const struct func_state *now)
@@ -97,8 +134,37 @@ static int hit_vfs(struct hits *h, size_t step, const struct func_state *now)
 	int ret = 0;
 
 	for (i = 0; i < now->count && !ret; i++)
-		ret = hit_func(h, step, &now->vfs[i].bind.addr);
+		ret = hit_func(h, step, &now->vfs[i].bind.addr, 0);
 	return ret;
+}
+
+/* Its VFs are looked at when they are removed, in a step before this. */
+static int hit_itself(struct hits *h, size_t step, const struct plan_func *f, bool is_driver)
+{
+	int ret = 0;
+
+	if (*f->now.bind.driver)
+		ret = hit_func(h, step, &f->now.bind.addr, f->now.count ? USE_VFS : 0);
+	if (ret || !is_driver)
+		return ret;
+	return hit_companions(h, step, &f->now.bind.addr, f->want.bind.driver);
+}
+
+static int hit_vf(struct hits *h, const struct plan_step *step, size_t index)
+{
+	const struct plan_func *f = &h->plan->funcs[step->func];
+	const struct bind_state *now = &f->now.vfs[step->vf].bind;
+	int ret = 0;
+
+	/* Its unbinding was looked at, if that is what comes before. */
+	bool seen = step->kind == PLAN_VF_DRIVER && index && step[-1].kind == PLAN_VF_SET &&
+		    step[-1].func == step->func && step[-1].vf == step->vf;
+
+	if (*now->driver && !seen)
+		ret = hit_func(h, index, &now->addr, 0);
+	if (ret || step->kind != PLAN_VF_DRIVER || !strcmp(now->driver, f->want.vfs[step->vf].bind.driver))
+		return ret;
+	return hit_companions(h, index, &now->addr, f->want.vfs[step->vf].bind.driver);
 }
 
 /* What the step takes from somebody. */
@@ -111,21 +177,39 @@ static int hit_step(struct hits *h, const struct plan_step *step)
 	case PLAN_VFS_REMOVE:
 		return hit_vfs(h, index, &f->now);
 	case PLAN_PF_DRIVER:
-		return *f->now.bind.driver ? hit_func(h, index, &f->now.bind.addr) : 0;
 	case PLAN_MODE:
-		return hit_func(h, index, &f->now.bind.addr);
+		return hit_itself(h, index, f, step->kind == PLAN_PF_DRIVER);
 	case PLAN_VF_UNBIND:
 	case PLAN_VF_DRIVER:
-		if (step->made || !*f->now.vfs[step->vf].bind.driver)
-			return 0;
-		/* Its unbinding was looked at, if that is what comes before. */
-		if (step->kind == PLAN_VF_DRIVER && index && step[-1].kind == PLAN_VF_SET &&
-		    step[-1].func == step->func && step[-1].vf == step->vf)
-			return 0;
-		return hit_func(h, index, &f->now.vfs[step->vf].bind.addr);
+		return step->made ? 0 : hit_vf(h, step, index);
 	default:
 		return 0;
 	}
+}
+
+/* All functions of the plan that are there and get, or have, a VFIO driver. */
+static int collect_bound(struct hits *h)
+{
+	const struct plan *plan = h->plan;
+	size_t i, room = 0;
+	unsigned int v;
+
+	for (i = 0; i < plan->func_count; i++)
+		room += 1 + plan->funcs[i].now.count;
+	h->bound = calloc(room + 1, sizeof(*h->bound));
+	if (!h->bound)
+		return -ENOMEM;
+	for (i = 0; i < plan->func_count; i++) {
+		const struct plan_func *f = &plan->funcs[i];
+
+		if (func_driver_is_vfio(f->want.bind.driver))
+			h->bound[h->bound_count++] = f->now.bind.addr;
+		for (v = 0; v < MIN(f->now.count, f->want.count); v++) {
+			if (func_driver_is_vfio(f->want.vfs[v].bind.driver))
+				h->bound[h->bound_count++] = f->now.vfs[v].bind.addr;
+		}
+	}
+	return 0;
 }
 
 int plan_hits(const struct host *host, const struct plan *plan, size_t from,
@@ -136,10 +220,11 @@ int plan_hits(const struct host *host, const struct plan *plan, size_t from,
 	int ret;
 
 	h.scan = use_scan_new(host);
-	ret = h.scan ? 0 : -ENOMEM;
+	ret = h.scan ? collect_bound(&h) : -ENOMEM;
 	for (i = from; i < plan->step_count && !ret; i++)
 		ret = hit_step(&h, &plan->steps[i]);
 	use_scan_free(h.scan);
+	free(h.bound);
 	if (ret) {
 		free(h.hits);
 		return err_sys(err, ret, "looking who uses what");

@@ -12,7 +12,7 @@
 #include "host_file.h"
 
 #define FOLDER "pools"
-#define FILE_MAX (POOL_MAX * 64)
+#define FILE_MAX (POOL_MAX * 64ul)
 #define POOLS_MAX 4096
 
 bool pool_name_ok(const char *name)
@@ -105,16 +105,14 @@ int pool_read(const struct host *host, const char *name, struct pci_addr **ret_a
 static bool is_so(const struct host *host, const char *name, const struct pci_addr *addrs,
 		  size_t count)
 {
-	CLEANUP_FREE struct pci_addr *now = NULL;
-	size_t now_count, i;
+	struct pci_addr *now = NULL;
+	size_t now_count = 0, i = 0;
+	bool read = !pool_read(host, name, &now, &now_count, NULL);
 
-	if (pool_read(host, name, &now, &now_count, NULL) || now_count != count)
-		return false;
-	for (i = 0; i < count; i++) {
-		if (!pci_addr_eq(&now[i], &addrs[i]))
-			return false;
-	}
-	return true;
+	while (now && i < count && i < now_count && pci_addr_eq(&now[i], &addrs[i]))
+		i++;
+	free(now);
+	return read && i == count && i == now_count;
 }
 
 int pool_write(struct host *host, const char *name, const struct pci_addr *addrs, size_t count,

@@ -37,15 +37,19 @@ static const struct {
 	[VF_ATTR_MAC] = { ROW("mac", ADDR, RESET, "the VF's address, none to leave it to the VF") },
 	[VF_ATTR_VLAN] = { ROW("vlan", NUMBER, LIVE, "VLAN of all its packets to 4094, 0 for none"),
 			   .max = 4094 },
-	[VF_ATTR_QOS] = { ROW("qos", NUMBER, LIVE, "802.1p priority in that VLAN, 0 to 7"), .max = 7 },
+	[VF_ATTR_QOS] = { ROW("qos", NUMBER, LIVE, "802.1p priority in that VLAN, 0 to 7"),
+			  .max = 7 },
 	[VF_ATTR_VLAN_PROTO] = { ROW("vlan-protocol", WORD, LIVE, "802.1q or 802.1ad"),
 				 .words = vlan_protocols },
-	[VF_ATTR_SPOOFCHK] = { ROW("spoof-check", WORD, LIVE, "on: packets from another address than "
-				   "its own are dropped"), .words = on_off },
-	[VF_ATTR_TRUST] = { ROW("trust", WORD, LIVE, "on: it may change its address and see all "
-				"packets"), .words = on_off },
-	[VF_ATTR_LINK_STATE] = { ROW("link-state", WORD, LIVE, "auto (as the port), enable or "
-				     "disable"), .words = link_states },
+	[VF_ATTR_SPOOFCHK] = { ROW("spoof-check", WORD, LIVE,
+				   "on: packets from another address than its own are dropped"),
+			       .words = on_off },
+	[VF_ATTR_TRUST] = { ROW("trust", WORD, LIVE,
+				"on: it may change its address and see all packets"),
+			    .words = on_off },
+	[VF_ATTR_LINK_STATE] = { ROW("link-state", WORD, LIVE,
+				     "auto (as the port), enable or disable"),
+				 .words = link_states },
 	[VF_ATTR_MIN_RATE] = { ROW("min-rate", NUMBER, LIVE, "guaranteed Mb/s, 0 for none"),
 			       .max = RATE_MAX },
 	[VF_ATTR_MAX_RATE] = { ROW("max-rate", NUMBER, LIVE, "transmit limit in Mb/s, 0 for none"),
@@ -54,12 +58,13 @@ static const struct {
 	[VF_ATTR_PORT_GUID] = { ROW("port-guid", GUID, RESET, "InfiniBand GUID of its port") },
 	[VF_ATTR_VECTORS] = { ROW("vectors", NUMBER, UNBOUND, "interrupt vectors"),
 			      .max = UINT16_MAX },
-	[VF_ATTR_QUEUES] = { ROW("queues", NUMBER, UNBOUND, "NVMe queues, the admin queue among them"),
+	[VF_ATTR_QUEUES] = { ROW("queues", NUMBER, UNBOUND,
+				 "NVMe queues, the admin queue among them"),
 			     .max = UINT16_MAX },
 	[VF_ATTR_ONLINE] = { ROW("online", WORD, UNBOUND, "NVMe: on makes the controller usable"),
 			     .words = on_off },
-	[VF_ATTR_NAMESPACES] = { ROW("namespaces", LIST, LIVE, "NVMe namespaces attached to it: 1,3 "
-				     "or 1-4") },
+	[VF_ATTR_NAMESPACES] = { ROW("namespaces", LIST, LIVE,
+				     "NVMe namespaces attached to it: 1,3 or 1-4") },
 #undef ROW
 };
 
@@ -172,12 +177,15 @@ static int parse_mac(const char *text, uint64_t *ret, const char *name, struct e
 	char shown[SHOWN];
 
 	if (parse_bytes(text, 6, ret))
-		return err_set(err, -EINVAL, "%s: \"%s\" is no address like 52:54:00:12:34:56; none "
-			       "leaves it to the VF", name,
-			       host_printable(text, shown, sizeof(shown)));
+		return err_set(err, -EINVAL,
+			       "%s: \"%s\" is no address like 52:54:00:12:34:56; none "
+			       "leaves it to the VF",
+			       name, host_printable(text, shown, sizeof(shown)));
 	if (*ret & BIT64(40))
-		return err_set(err, -EINVAL, "%s: %s is a group address; a VF needs one whose first "
-			       "byte is even", name, host_printable(text, shown, sizeof(shown)));
+		return err_set(err, -EINVAL,
+			       "%s: %s is a group address; a VF needs one whose first "
+			       "byte is even",
+			       name, host_printable(text, shown, sizeof(shown)));
 	return 0;
 }
 
@@ -211,7 +219,7 @@ int vf_attr_parse(enum vf_attr attr, const char *text, uint64_t *ret_value, stru
 		break;
 	case VF_ATTR_WORD:
 		if (parse_word(rows[attr].words, text, &value))
-			return err_set(err, -EINVAL, "%s: \"%s\" is neither %s", name, shown,
+			return err_set(err, -EINVAL, "%s: \"%s\" is not %s", name, shown,
 				       words_text(rows[attr].words, words));
 		break;
 	case VF_ATTR_ADDR:
@@ -267,12 +275,15 @@ const char *vf_attr_text(enum vf_attr attr, uint64_t value, char buf[VF_ATTR_TEX
 	const struct word *word = rows[attr].words;
 	enum vf_attr_kind kind = rows[attr].row.kind;
 
+	snprintf(buf, VF_ATTR_TEXT_MAX, "none");
 	for (; word && word->text; word++) {
-		if (word->value == value)
-			return strcpy(buf, word->text);
+		if (word->value == value) {
+			snprintf(buf, VF_ATTR_TEXT_MAX, "%s", word->text);
+			return buf;
+		}
 	}
 	if (!value && kind != VF_ATTR_NUMBER && kind != VF_ATTR_WORD)
-		return strcpy(buf, "none");
+		return buf;
 	switch (kind) {
 	case VF_ATTR_ADDR:
 		bytes_text(value, 6, buf, VF_ATTR_TEXT_MAX);
@@ -304,6 +315,7 @@ uint32_t vf_attrs_differ(const struct vf_attrs *now, const struct vf_attrs *want
 /* Where two have a way to the same setting, the first that claims the card is asked. */
 static const struct vf_backend *const backends[] = {
 	&vf_backend_net,
+	&vf_backend_nvme,
 	&vf_backend_pci,
 };
 
@@ -355,9 +367,10 @@ static int refuse(const struct host *host, const struct pci_addr *pf, unsigned i
 		return err_set(err, -ENOTSUP, "%s: VF %u has no setting %s while its PF has no "
 			       "driver; run: vfctl bind %s default", a, index,
 			       rows[__builtin_ctz(which)].row.name, a);
-	return err_set(err, -ENOTSUP, "%s: VF %u has no setting %s: this is no card of that kind, or "
-		       "its driver %s has none", a, index, rows[__builtin_ctz(which)].row.name,
-		       driver);
+	return err_set(err, -ENOTSUP,
+		       "%s: VF %u has no setting %s: its PF is no card of that kind, the "
+		       "driver %s has none, or its interface is in another network namespace",
+		       a, index, rows[__builtin_ctz(which)].row.name, driver);
 }
 
 /* A driver may say yes and do nothing, or undo one setting with another. */
@@ -375,10 +388,15 @@ static int check_kept(struct host *host, const struct pci_addr *pf, unsigned int
 	if (!which)
 		return 0;
 	i = (unsigned int)__builtin_ctz(which);
-	return err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
-		       pci_addr_str(pf, a), index, rows[i].row.name,
-		       vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
-		       now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	err_set(err, -EIO, "%s: VF %u: the card took %s %s and did not keep it: it %s %s",
+		pci_addr_str(pf, a), index, rows[i].row.name,
+		vf_attr_text(i, want->value[i], asked), now.has & BIT(i) ? "is" : "shows",
+		now.has & BIT(i) ? vf_attr_text(i, now.value[i], is) : "none");
+	/* Some drivers know no way from an address that was given back to the VF's own. */
+	if (i == VF_ATTR_MAC && !want->value[i])
+		err_append(err, "; this driver forgets an address only when it makes its VFs anew "
+			   "(vfctl destroy, create)");
+	return -EIO;
 }
 
 int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int index,
@@ -443,8 +461,9 @@ int eswitch_mode_read(struct host *host, const struct pci_addr *pf, enum eswitch
 	if (ret)
 		return eswitch_error(pf, "read", ret, &words, err);
 	if (mode > ESWITCH_SWITCHDEV)
-		return err_set(err, -ENOTSUP, "%s: its eswitch is in mode %u, which this program does "
-			       "not know", pci_addr_str(pf, a), mode);
+		return err_set(err, -ENOTSUP,
+			       "%s: its eswitch is in mode %u, which this program does not know",
+			       pci_addr_str(pf, a), mode);
 	*ret_mode = (enum eswitch_mode)mode;
 	return 0;
 }
@@ -454,7 +473,7 @@ int eswitch_mode_write(struct host *host, const struct pci_addr *pf, enum eswitc
 {
 	struct err words = { .code = 0 };
 	char a[PCI_ADDR_STRLEN], where[PCI_ADDR_STRLEN + 16];
-	enum eswitch_mode now;
+	enum eswitch_mode now = ESWITCH_LEGACY;
 	int ret = eswitch_mode_read(host, pf, &now, err);
 
 	if (ret)
@@ -468,6 +487,7 @@ int eswitch_mode_write(struct host *host, const struct pci_addr *pf, enum eswitc
 		return eswitch_error(pf, "set", ret, &words, err);
 	ret = eswitch_mode_read(host, pf, &now, err);
 	if (!ret && now != mode)
-		ret = err_set(err, -EIO, "%s: the card took the eswitch mode and did not keep it", a);
+		ret = err_set(err, -EIO, "%s: the card took the eswitch mode and did not keep it",
+			      a);
 	return ret;
 }

@@ -3,8 +3,8 @@
  * The settings of a VF that belong to its PF, whatever kind of card it is: one row for each in one
  * table, one number for each value, so that what is, what is asked for and what was can be compared
  * and put back without knowing what they mean. Who reads and writes them is a back end: the PF's
- * network driver (rtnetlink, IFLA_VF_INFO), the NVMe controller (virtualization management), the PCI
- * core (sriov_vf_msix_count).
+ * network driver (rtnetlink, IFLA_VF_INFO), the NVMe controller (virtualization management), the
+ * PCI core (sriov_vf_msix_count).
  *
  * Source: Linux include/uapi/linux/if_link.h; NVM Express base specification 2.0, 5.24 and 8.26;
  * Documentation/ABI/testing/sysfs-bus-pci.
@@ -95,10 +95,10 @@ int vf_attrs_read(struct host *host, const struct pci_addr *pf, unsigned int ind
 /*
  * Changes the settings in the mask @which to those of @want, in the order that the card needs, and
  * reads back that they are so. The caller holds the card's lock and has made the VF
- * driverless where a row's cost asks for it. Each request to the kernel counts as a write of the host. On failure those
- * before the one that failed stay changed; the message names the setting. Returns 0; -ENOTSUP for
- * a setting that this card or its driver does not have; -EIO for one that the card took and did not
- * keep; or the kernel's answer, explained.
+ * driverless where a row's cost asks for it. Each request to the kernel counts as a write of the
+ * host. On failure those before the one that failed stay changed; the message names the setting.
+ * Returns 0; -ENOTSUP for a setting that this card or its driver does not have; -EIO for one that
+ * the card took and did not keep; or the kernel's answer, explained.
  */
 int vf_attrs_write(struct host *host, const struct pci_addr *pf, unsigned int index,
 		   const struct vf_attrs *want, uint32_t which, struct err *err);
@@ -118,10 +118,10 @@ struct nvme_passthru_cmd;
 
 /* What asks the kernel by other ways than files. Tests put their own in host->vf_ops. */
 struct vf_ops {
-	/* rtnetlink on the interface @ifname. net_get adds to @ret what VF @vf has; -ENODEV when there
-	 * is no such VF or interface. net_set changes the settings in @which alone; VLAN, priority
-	 * and protocol are one to the kernel, and so are both rates: all of one or none. 0 or
-	 * -errno. */
+	/* rtnetlink on the interface @ifname. net_get adds to @ret what VF @vf has; -ENODEV when
+	 * there is no such VF or interface. net_set changes the settings in @which alone; VLAN,
+	 * priority and protocol are one to the kernel, and so are both rates: all of one or none. 0
+	 * or -errno. */
 	int (*net_get)(struct host *host, const char *ifname, unsigned int vf,
 		       struct vf_attrs *ret);
 	int (*net_set)(struct host *host, const char *ifname, unsigned int vf,
@@ -136,9 +136,9 @@ struct vf_ops {
 	int (*nvme_admin)(struct host *host, const char *node, struct nvme_passthru_cmd *cmd);
 };
 
-/* Gives @host the real vf_ops, unless it is another host whose tree is mounted somewhere: its kernel
- * cannot be asked. For programs that read or change settings: host_init() does not, so that a
- * program without that need carries no netlink library. */
+/* Gives @host the real vf_ops, unless it is another host whose tree is mounted somewhere: its
+ * kernel cannot be asked. For programs that read or change settings: host_init() does not, so that
+ * a program without that need carries no netlink library. */
 void vf_attr_init(struct host *host);
 
 #endif

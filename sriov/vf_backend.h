@@ -32,6 +32,7 @@ struct vf_backend {
 };
 
 extern const struct vf_backend vf_backend_net;	/* vf_net.c */
+extern const struct vf_backend vf_backend_nvme;	/* nvme_vf.c */
 extern const struct vf_backend vf_backend_pci;	/* vf_pci.c */
 
 #endif

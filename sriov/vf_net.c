@@ -87,7 +87,8 @@ static int net_read(struct host *host, const struct pci_addr *pf, unsigned int i
 		return err_set(err, ret, "%s has lost its interface", a);
 	ret = host->vf_ops->net_get(host, ifname, index, attrs);
 	if (ret == -ENODEV)
-		return err_set(err, ret, "%s has no VF %u, says its interface %s", a, index, ifname);
+		return err_set(err, ret, "%s has no VF %u, says its interface %s", a, index,
+			       ifname);
 	return ret ? err_sys(err, ret, "%s: cannot ask %s for the settings of VF %u", a, ifname,
 			     index) : 0;
 }
@@ -99,12 +100,13 @@ static const struct {
 	const char *why;
 } errors[] = {
 	{ BIT(VF_ATTR_VLAN_PROTO), -EPROTONOSUPPORT, "it knows VLANs of 802.1q only" },
-	{ BIT(VF_ATTR_MAC), -EINVAL, "it does not accept this address, or its card has no room for "
-				     "one more" },
+	{ BIT(VF_ATTR_MAC), -EINVAL,
+	  "it does not accept this address, or its card has no room for one more" },
 	{ BIT(VF_ATTR_MAC), -EADDRNOTAVAIL, "it does not accept this address" },
 	{ BIT(VF_ATTR_VLAN), -EINVAL, "it does not accept this VLAN or priority" },
-	{ RATE_ATTRS, -EINVAL, "some drivers limit a rate only while the PF's link is up, to the link's "
-			       "speed at most, and have no minimum; see: ip link show, ethtool" },
+	{ RATE_ATTRS, -EINVAL,
+	  "some drivers limit a rate only while the PF's link is up, to the link's "
+	  "speed at most; some have no minimum, none one above the maximum" },
 	{ RATE_ATTRS, -ERANGE, "it cannot do this rate" },
 	{ BIT(VF_ATTR_LINK_STATE), -EINVAL, "it does not know this state" },
 	{ 0, -EOPNOTSUPP, "it has no such setting" },

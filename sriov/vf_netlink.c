@@ -21,7 +21,7 @@ int netlink_init(struct netlink_ask *ask, int protocol)
 	ask->sock = nl_socket_alloc();
 	if (!ask->sock)
 		return -ENOMEM;
-	/* libnl's own error codes are fewer than the kernel's: -errno comes by ask_failed() alone. */
+	/* libnl's error codes are fewer than the kernel's: -errno comes by ask_failed(). */
 	if (nl_connect(ask->sock, protocol))
 		return errno ? -errno : -EPROTONOSUPPORT;
 	/* The settings of 256 VFs are one message of some 64 KiB. */
@@ -104,12 +104,15 @@ int netlink_run(struct netlink_ask *ask, struct nl_msg *msg)
 	ask->code = -EINPROGRESS;
 	nl_cb_err(cb, NL_CB_CUSTOM, ask_failed, ask);
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, ask_acked, ask);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, ask_acked, ask); /* a list ends so */
 	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, ask_takes, ask);
 	nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_ACK;
 	errno = 0;
 	ret = nl_send_auto(ask->sock, msg);
 	while (ret >= 0 && ask->code == -EINPROGRESS)
 		ret = nl_recvmsgs(ask->sock, cb);
+	if (!ask->code && ret == -NLE_DUMP_INTR)
+		ask->code = -EAGAIN;
 	/* libnl fails before the kernel has answered: no memory, no answer in time, nonsense. */
 	if (ask->code == -EINPROGRESS)
 		ask->code = ret == -NLE_AGAIN ? -ETIMEDOUT : ret == -NLE_NOMEM ? -ENOMEM :

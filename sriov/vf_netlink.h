@@ -31,8 +31,9 @@ struct netlink_ask {
 int netlink_init(struct netlink_ask *ask, int protocol);
 void netlink_done(struct netlink_ask *ask);
 
-/* Sends @msg and waits for the kernel's answer, an acknowledgement that netlink_run() asks for
- * itself. Returns 0 or -errno, the kernel's own. */
+/* Sends @msg and waits for the kernel's answer: an acknowledgement that netlink_run() asks for itself,
+ * or the end of a list. Returns 0; -EAGAIN for a list that changed meanwhile; or -errno, the kernel's
+ * own. */
 int netlink_run(struct netlink_ask *ask, struct nl_msg *msg);
 
 /* vf_ops.net_get and net_set. */
@@ -40,8 +41,13 @@ int netlink_vf_get(struct host *host, const char *ifname, unsigned int vf, struc
 int netlink_vf_set(struct host *host, const char *ifname, unsigned int vf,
 		   const struct vf_attrs *want, uint32_t which);
 
-/* The eswitch mode of a device on any bus that devlink knows: "pci" and its address, "netdevsim" and
- * "netdevsim1". Return 0 or -errno; -EOPNOTSUPP on a kernel without devlink. */
+/* What an answer to RTM_GETLINK says of VF @vf, added to @ret. Returns 0, or -ENODEV when it is no
+ * such answer or knows no such VF. The answer is believed in no length of its own but the first,
+ * nlmsg_len, which must be what there is. */
+int netlink_vf_parse(struct nlmsghdr *answer, unsigned int vf, struct vf_attrs *ret);
+
+/* The eswitch mode of a device on any bus that devlink knows: "pci" and its address, "netdevsim"
+ * and "netdevsim1". Return 0 or -errno; -EOPNOTSUPP on a kernel without devlink. */
 int devlink_eswitch_get(const char *bus, const char *dev, unsigned int *ret_mode);
 int devlink_eswitch_set(const char *bus, const char *dev, unsigned int mode, struct err *words);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <string.h>
 
+#include "nvme_admin.h"
 #include "vf_attr.h"
 #include "vf_netlink.h"
 
@@ -22,6 +23,7 @@ static const struct vf_ops real_ops = {
 	.net_set = netlink_vf_set,
 	.eswitch_get = real_eswitch_get,
 	.eswitch_set = real_eswitch_set,
+	.nvme_admin = nvme_admin_ioctl,
 };
 
 void vf_attr_init(struct host *host)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The PCI core's setting of a VF: how many MSI-X vectors it has. The VF's sriov_vf_msix_count takes
- * the number, but cannot be read; what it is stands in the VF's MSI-X capability, as the size of its
- * table (PCIe base specification, 7.7.2.2).
+ * the number, but cannot be read; what it is stands in the VF's MSI-X capability, as the size of
+ * its table (PCIe base specification, 7.7.2.2).
  *
  * Source: Linux drivers/pci/iov.c and Documentation/ABI/testing/sysfs-bus-pci.
  */
@@ -64,7 +64,8 @@ static const struct {
 	{ -ENOSPC, "the card has no vectors left for that many; ask for fewer" },
 	{ -EINVAL, "the card's driver does not accept that number" },
 	{ -ERANGE, "the card's driver does not accept that number" },
-	{ -EACCES, "writing needs root and a writable sysfs; run it with sudo, outside a container" },
+	{ -EACCES,
+	  "writing needs root and a writable sysfs; run it with sudo, outside a container" },
 	{ -ENOENT, "this kernel has no such setting for the VF" },
 };
 
@@ -82,7 +83,7 @@ static int pci_write(struct host *host, const struct pci_addr *pf, unsigned int 
 	if (ret)
 		return ret;
 	pci_addr_str(pf, a);
-	/* To the kernel 0 is "as many as the driver likes", which nobody could compare afterwards. */
+	/* To the kernel 0 is what the driver likes, which could not be compared afterwards. */
 	if (!count)
 		return err_set(err, -ERANGE, "%s: VF %u cannot have 0 vectors", a, index);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)count);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * IFLA_VFINFO_LIST, made and read with libnl's attributes rather than with libnl-route's VF objects:
- * those keep fewer error codes than the kernel has, and what a driver answers is what a user has to
- * know.
+ * IFLA_VFINFO_LIST, made and read with libnl's attributes rather than with libnl-route's VF
+ * objects: those keep fewer error codes than the kernel has, and what a driver answers is what a
+ * user has to know.
  *
  * Source: Linux net/core/rtnetlink.c (rtnl_fill_vfinfo(), do_setvfinfo(), ifla_vf_policy).
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -77,11 +78,14 @@ static void get_vlan(struct vf_attrs *attrs, struct nlattr *list, struct nlattr 
 	const struct ifla_vf_vlan_info *info = NULL;
 
 	if (list)
-		info = data(nla_find(nla_data(list), nla_len(list), IFLA_VF_VLAN_INFO), sizeof(*info));
+		info = data(nla_find(nla_data(list), nla_len(list), IFLA_VF_VLAN_INFO),
+			    sizeof(*info));
 	if (info) {
 		put(attrs, VF_ATTR_VLAN, info->vlan);
 		put(attrs, VF_ATTR_QOS, info->qos);
-		put(attrs, VF_ATTR_VLAN_PROTO, ntohs(info->vlan_proto));
+		/* netdevsim says 0 until it is told one, and does not take 0. */
+		put(attrs, VF_ATTR_VLAN_PROTO,
+		    info->vlan_proto ? ntohs(info->vlan_proto) : ETH_P_8021Q);
 	} else if (vlan) {
 		put(attrs, VF_ATTR_VLAN, vlan->vlan);
 		put(attrs, VF_ATTR_QOS, vlan->qos);
@@ -92,8 +96,9 @@ static void get_vf(struct vf_attrs *attrs, struct nlattr *tb[IFLA_VF_MAX + 1], b
 {
 	const struct ifla_vf_mac *mac = data(tb[IFLA_VF_MAC], sizeof(*mac));
 	const struct ifla_vf_rate *rate = data(tb[IFLA_VF_RATE], sizeof(*rate));
-	const struct ifla_vf_guid *guid;
 	const struct number *number;
+	struct ifla_vf_guid guid;
+	const void *unaligned;
 	size_t i;
 
 	/* On InfiniBand the address is 20 bytes, and the GUIDs are what can be set. */
@@ -111,39 +116,49 @@ static void get_vf(struct vf_attrs *attrs, struct nlattr *tb[IFLA_VF_MAX + 1], b
 			put(attrs, numbers[i].attr, number->value);
 	}
 	for (i = 0; i < ARRAY_SIZE(guids); i++) {
-		guid = data(tb[guids[i].type], sizeof(*guid));
-		if (guid)
-			put(attrs, guids[i].attr, guid->guid);
+		/* Attributes are aligned to 4 bytes, a GUID would like 8. */
+		unaligned = data(tb[guids[i].type], sizeof(guid));
+		if (!unaligned)
+			continue;
+		memcpy(&guid, unaligned, sizeof(guid));
+		put(attrs, guids[i].attr, guid.guid);
 	}
 }
 
-static int take_link(void *opaque, struct nlmsghdr *answer)
+int netlink_vf_parse(struct nlmsghdr *answer, unsigned int index, struct vf_attrs *attrs)
 {
 	struct nlattr *tb[IFLA_VF_MAX + 1], *list, *info;
 	struct ifinfomsg *link = nlmsg_data(answer);
 	const uint32_t *vf; /* each attribute begins with it */
-	struct get *get = opaque;
-	int left;
+	int left, ret = -ENODEV;
 
-	if (answer->nlmsg_type != RTM_NEWLINK || !nlmsg_valid_hdr(answer, sizeof(*link)))
-		return 0;
+	if (!nlmsg_valid_hdr(answer, sizeof(*link)) || answer->nlmsg_type != RTM_NEWLINK)
+		return ret;
 	list = nlmsg_find_attr(answer, sizeof(*link), IFLA_VFINFO_LIST);
 	if (!list)
-		return 0;
+		return ret;
 	nla_for_each_nested(info, list, left) {
 		if (nla_type(info) != IFLA_VF_INFO ||
 		    nla_parse_nested(tb, IFLA_VF_MAX, info, NULL) < 0)
 			continue;
 		vf = data(tb[IFLA_VF_MAC], sizeof(*vf));
-		if (!vf || *vf != get->vf)
+		if (!vf || *vf != index)
 			continue;
-		get_vf(get->attrs, tb, link->ifi_type == ARPHRD_ETHER);
-		get->found = true;
+		get_vf(attrs, tb, link->ifi_type == ARPHRD_ETHER);
+		ret = 0;
 	}
+	return ret;
+}
+
+static int take_link(void *opaque, struct nlmsghdr *answer)
+{
+	struct get *get = opaque;
+
+	get->found |= !netlink_vf_parse(answer, get->vf, get->attrs);
 	return 0;
 }
 
-/* A message about the interface, which is named rather than numbered: the name was just looked up. */
+/* A message about the interface, by its name, which was just looked up. */
 static struct nl_msg *link_message(int type, const char *ifname)
 {
 	struct ifinfomsg link = { .ifi_family = AF_UNSPEC };

@@ -22,8 +22,9 @@ static int find_vf(const struct host *host, const struct pci_addr *vf, struct vf
 		return ret;
 	pci_addr_str(vf, a);
 	if (!info.is_vf)
-		return err_set(err, -ENOTSUP, "%s is no VF, and these are settings of VFs; name one as "
-			       "%s/vf0", a, a);
+		return err_set(err, -ENOTSUP,
+			       "%s is no VF, and these are settings of VFs; name one as %s/vf0", a,
+			       a);
 	if (info.vf_index < 0)
 		return err_set(err, -ENODEV, "%s: its number among the VFs cannot be told", a);
 	r->vf = *vf;
@@ -52,17 +53,26 @@ static int take_driver(struct host *host, const struct pci_addr *vf, unsigned in
 	return ret ? ret : func_bind_locked(host, vf, BIND_NONE, &report, err);
 }
 
-/* After a failure: what of @which is not as it was. What the VF did not tell before stays. */
+/* After a failure: what of @which is not as it was. What the VF did not tell before stays, and one
+ * that cannot be put back is no reason to leave the others. */
 static int put_back(struct host *host, const struct vf_set_report *r, uint32_t which,
 		    struct err *err)
 {
 	struct vf_attrs now;
-	int ret = vf_attrs_read(host, &r->pf, r->index, &now, err);
+	int ret = vf_attrs_read(host, &r->pf, r->index, &now, err), one;
+	unsigned int i;
 
 	if (ret)
 		return ret;
 	which &= r->before.has & vf_attrs_differ(&now, &r->before);
-	return which ? vf_attrs_write(host, &r->pf, r->index, &r->before, which, err) : 0;
+	if (!which || !vf_attrs_write(host, &r->pf, r->index, &r->before, which, err))
+		return 0;
+	for (i = 0; i < VF_ATTR_COUNT; i++) {
+		one = which & BIT(i) ? vf_attrs_write(host, &r->pf, r->index, &r->before, BIT(i),
+						      ret ? NULL : err) : 0;
+		ret = ret ? ret : one;
+	}
+	return ret;
 }
 
 static int change(struct host *host, struct vf_set_report *r, const struct vf_attrs *want,

@@ -137,7 +137,7 @@ int want_pools_write(struct host *host, const struct want *want, const struct wa
 	keep = calloc(p.count + 1, sizeof(*keep));
 	if (ret || !keep)
 		ret = err_sys(err, ret ? ret : -ENOMEM, "pools");
-	for (i = 0; i < p.count && !ret; i++) {
+	for (i = 0; keep && i < p.count && !ret; i++) {
 		keep[i] = p.pools[i].name;
 		ret = pool_write(host, p.pools[i].name, p.pools[i].addrs, p.pools[i].count, err);
 	}

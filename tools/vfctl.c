@@ -48,7 +48,8 @@ static const struct vfctl_command commands[] = {
 	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force=KIND] [--json]",
 	  "Binds the functions to a driver, all of them or none. \"default\" gives them back to\n"
 	  "the driver that the kernel picks. Refused for a function that is in use: an interface\n"
-	  "that is up with an address or a port of something, a mounted disk, an open device.\n",
+	  "that is up with an address or a port of something, a mounted disk, an open device;\n"
+	  "and for VFIO without those of its IOMMU group that the host would still drive.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 2, -1, true, false },
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",

@@ -67,9 +67,6 @@ int vfctl_status(struct vfctl *v, int argc, char **argv);
 int vfctl_acquire(struct vfctl *v, int argc, char **argv);
 int vfctl_release(struct vfctl *v, int argc, char **argv);
 int vfctl_leases(struct vfctl *v, int argc, char **argv);
-
-/* Where the desired state is: --file, or /etc/vfctl.yaml. */
-const char *vfctl_file(const struct vfctl *v);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
@@ -84,6 +81,9 @@ int vfctl_supervise(struct vfctl *v, const struct vfctl_command *c, int argc, ch
 
 /* @code, or EXIT_FAILED with a message when the output did not get out. */
 int vfctl_finish(int code);
+
+/* Where the desired state is: --file, or /etc/vfctl.yaml. */
+const char *vfctl_file(const struct vfctl *v);
 
 /* libpci opened for this host. The program ends with a message when that fails. */
 struct pci_names *vfctl_names(struct vfctl *v);

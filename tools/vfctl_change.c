@@ -102,6 +102,15 @@ int vfctl_destroy(struct vfctl *v, int argc, char **argv)
 	return report_vfs(v, &report);
 }
 
+/* What keeps a function that is VFIO's now from a guest, "" when nothing does. */
+static const char *group_problem(struct vfctl *v, const struct bind_report *r, struct err *why)
+{
+	bool is_bad = func_driver_is_vfio(r->to) && func_group(&v->host, &r->addr) >= 0 &&
+		      func_group_check(&v->host, &r->addr, why);
+
+	return is_bad ? why->msg : "";
+}
+
 static void report_bind(struct vfctl *v, const struct bind_report *reports, size_t count)
 {
 	struct json_object *list = json_object_new_array();
@@ -110,12 +119,16 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 
 	for (i = 0; i < count; i++) {
 		const struct bind_report *r = &reports[i];
+		struct err why = { .code = 0 };
+		const char *problem = group_problem(v, r, &why);
 		struct json_object *o;
 
 		if (!(v->value[OPT_JSON])) {
 			printf("%s: %s -> %s, %lu write%s\n", pci_addr_str(&r->addr, a),
 			       *r->from ? r->from : "none", *r->to ? r->to : "none", r->writes,
 			       r->writes == 1 ? "" : "s");
+			if (*problem)
+				printf("%s\n", problem);
 			continue;
 		}
 		o = json_object_new_object();
@@ -123,6 +136,7 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 		json_add_str_or_null(o, "before", r->from);
 		json_add_str_or_null(o, "driver", r->to);
 		json_add_int(o, "writes", (int64_t)r->writes);
+		json_add_str_or_null(o, "group_problem", problem);
 		json_object_array_add(list, o);
 	}
 	if (v->value[OPT_JSON])

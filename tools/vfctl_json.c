@@ -49,6 +49,27 @@ void json_add_addr(struct json_object *o, const char *key, const struct pci_addr
 	json_add_str(o, key, pci_addr_str(addr, text));
 }
 
+void json_write_str(FILE *out, const char *text)
+{
+	unsigned char c;
+
+	if (!text) {
+		fputs_unlocked("null", out);
+		return;
+	}
+	putc_unlocked('"', out);
+	while ((c = (unsigned char)*text++)) {
+		if (c < ' ') {
+			fprintf(out, "\\u%04x", c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			putc_unlocked('\\', out);
+		putc_unlocked(c, out);
+	}
+	putc_unlocked('"', out);
+}
+
 void json_print(struct json_object *o)
 {
 	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |

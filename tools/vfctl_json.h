@@ -5,6 +5,7 @@
 
 #include <json-c/json.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sriov/pci_addr.h"
 
@@ -18,6 +19,10 @@ void json_add_bool(struct json_object *o, const char *key, bool value);
 /* "0x8086" */
 void json_add_hex(struct json_object *o, const char *key, uint32_t value, int digits);
 void json_add_addr(struct json_object *o, const char *key, const struct pci_addr *addr);
+
+/* Writes @text as a JSON string, or null for NULL, without an object: for lists of thousands. Only the
+ * calling thread may use @out meanwhile. */
+void json_write_str(FILE *out, const char *text);
 
 /* Prints @o over several lines, and frees it. */
 void json_print(struct json_object *o);

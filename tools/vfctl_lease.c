@@ -58,9 +58,11 @@ static int acquire_function(struct vfctl *v, const char *name, pid_t pid,
 
 	do {
 		ret = func_resolve(&v->host, name, &addr, err);
-		if (ret == -ENODEV && pool_name_ok(name) && !strchr(name, '/'))
-			return err_set(err, ret, "%s: no such pool, PCI address or network "
-				       "interface; pools are made by: vfctl apply", name);
+		if (ret == -ENODEV && pool_name_ok(name) && !strchr(name, '/')) {
+			err_set(err, ret, "%s: no such pool, PCI address or network interface; "
+				"pools are made by: vfctl apply", name);
+			return -ENODEV;
+		}
 		if (!ret)
 			ret = lease_acquire(&v->host, &addr, v->value[OPT_OWNER], pid, by,
 					    ret_lease, err);

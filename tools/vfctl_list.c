@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,29 +8,6 @@
 #include "sriov/quarantine.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
-
-static void list_vf(const struct inventory_func *f, char *buf, size_t size)
-{
-	char pf[PCI_ADDR_STRLEN];
-
-	if (f->is_vf)
-		snprintf(buf, size, "VF of %s", pci_addr_str(&f->pf, pf));
-	else if (f->is_pf)
-		snprintf(buf, size, "PF, %u of %u", f->num_vfs, f->total_vfs);
-	else
-		snprintf(buf, size, "-");
-}
-
-static void list_nets(const struct inventory *inv, const struct inventory_func *f, char *buf,
-		      size_t size)
-{
-	size_t i, len = 0;
-
-	snprintf(buf, size, "-");
-	for (i = 0; i < f->net_count && len < size; i++)
-		len += (size_t)snprintf(buf + len, size - len, "%s%s", i ? "," : "",
-					inv->nets[f->net_first + i].name);
-}
 
 /* What is in quarantine: next to nothing, as a rule. */
 struct sick {
@@ -48,74 +24,192 @@ static bool is_sick(const struct sick *sick, const struct pci_addr *addr)
 	return i < sick->count;
 }
 
+/*
+ * Ten thousand rows of a dozen fields: printf() and an object of json-c for each would cost more than
+ * to read the functions. Only this thread writes to stdout.
+ */
+
+static void out(const char *text)
+{
+	fputs_unlocked(text, stdout);
+}
+
+static size_t out_hex(uint32_t value, unsigned int digits)
+{
+	unsigned int i;
+
+	for (i = digits; i-- > 0;)
+		putc_unlocked("0123456789abcdef"[value >> 4 * i & 0xf], stdout);
+	return digits;
+}
+
+static size_t out_number(uint32_t value)
+{
+	char text[12];
+	size_t at = sizeof(text) - 1;
+
+	text[at] = '\0';
+	do {
+		text[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	out(text + at);
+	return sizeof(text) - 1 - at;
+}
+
+static size_t out_text(const char *text)
+{
+	out(text);
+	return strlen(text);
+}
+
+static void out_pad(size_t written, size_t width)
+{
+	while (written++ < width)
+		putc_unlocked(' ', stdout);
+	putc_unlocked(' ', stdout);
+}
+
+static size_t out_vf(const struct inventory_func *f)
+{
+	char pf[PCI_ADDR_STRLEN];
+	size_t n;
+
+	if (f->is_vf)
+		return out_text("VF of ") + out_text(pci_addr_str(&f->pf, pf));
+	if (!f->is_pf)
+		return out_text("-");
+	n = out_text("PF, ");
+	n += out_number(f->num_vfs);
+	n += out_text(" of ");
+	return n + out_number(f->total_vfs);
+}
+
+static size_t out_nets(const struct inventory *inv, const struct inventory_func *f)
+{
+	size_t i, n = f->net_count ? 0 : out_text("-");
+
+	for (i = 0; i < f->net_count; i++) {
+		n += i ? out_text(",") : 0;
+		n += out_text(inv->nets[f->net_first + i].name);
+	}
+	return n;
+}
+
+static void out_group(const struct inventory_func *f)
+{
+	uint32_t n = (uint32_t)f->group;
+	size_t width = 1;
+
+	for (; f->group >= 0 && n >= 10; n /= 10)
+		width++;
+	while (width++ < 5)
+		putc_unlocked(' ', stdout);
+	if (f->group >= 0)
+		out_number((uint32_t)f->group);
+	else
+		out("-");
+}
+
 static void list_text(const struct inventory *inv, const struct sick *sick,
 		      struct pci_names *names)
 {
-	char addr[PCI_ADDR_STRLEN], vf[40], nets[128], group[16];
-	size_t i;
+	char addr[PCI_ADDR_STRLEN];
+	size_t i, n;
 
 	printf("%-12s %-9s %-10s %5s %-18s %-8s %s\n", "ADDRESS", "ID", "DRIVER", "GROUP", "VF",
 	       "NET", "CLASS AND NAME");
 	for (i = 0; i < inv->func_count; i++) {
 		const struct inventory_func *f = &inv->funcs[i];
 
-		list_vf(f, vf, sizeof(vf));
-		list_nets(inv, f, nets, sizeof(nets));
-		snprintf(group, sizeof(group), "%d", f->group);
-		printf("%-12s %04x:%04x %-10s %5s %-18s %-8s %s%s: %s %s\n",
-		       pci_addr_str(&f->addr, addr), f->vendor, f->device,
-		       *f->driver ? f->driver : "-", f->group < 0 ? "-" : group, vf, nets,
-		       is_sick(sick, &f->addr) ? "(in quarantine) " : "",
-		       pci_names_class(names, f->class), pci_names_vendor(names, f->vendor),
-		       pci_names_device(names, f->vendor, f->device));
+		out_pad(out_text(pci_addr_str(&f->addr, addr)), 12);
+		n = out_hex(f->vendor, 4) + out_text(":");
+		out_pad(n + out_hex(f->device, 4), 9);
+		out_pad(out_text(*f->driver ? f->driver : "-"), 10);
+		out_group(f);
+		out(" ");
+		out_pad(out_vf(f), 18);
+		out_pad(out_nets(inv, f), 8);
+		if (is_sick(sick, &f->addr))
+			out("(in quarantine) ");
+		out(pci_names_class(names, f->class));
+		out(": ");
+		out(pci_names_vendor(names, f->vendor));
+		out(" ");
+		out(pci_names_device(names, f->vendor, f->device));
+		out("\n");
 	}
 }
 
-static struct json_object *list_object(const struct inventory *inv, const struct inventory_func *f,
-				       const struct sick *sick, struct pci_names *names)
+static void out_key(const char *key, const char *value)
 {
-	struct json_object *o = json_object_new_object();
-	struct json_object *nets = json_object_new_array();
+	out(",\"");
+	out(key);
+	out("\":");
+	json_write_str(stdout, value);
+}
+
+static void out_key_hex(const char *key, uint32_t value, unsigned int digits)
+{
+	out(",\"");
+	out(key);
+	out("\":\"0x");
+	out_hex(value, digits);
+	out("\"");
+}
+
+static void out_key_number(const char *key, uint32_t value)
+{
+	out(",\"");
+	out(key);
+	out("\":");
+	out_number(value);
+}
+
+static void list_object(const struct inventory *inv, const struct inventory_func *f,
+			const struct sick *sick, struct pci_names *names)
+{
+	char addr[PCI_ADDR_STRLEN];
 	size_t i;
 
-	json_add_addr(o, "address", &f->addr);
-	json_add_hex(o, "class", f->class, 6);
-	json_add_str(o, "class_name", pci_names_class(names, f->class));
-	json_add_hex(o, "vendor", f->vendor, 4);
-	json_add_hex(o, "device", f->device, 4);
-	json_add_str(o, "vendor_name", pci_names_vendor(names, f->vendor));
-	json_add_str(o, "device_name", pci_names_device(names, f->vendor, f->device));
-	json_add_str_or_null(o, "driver", f->driver);
-	json_add_int_or_null(o, "group", f->group);
+	out("{\"address\":");
+	json_write_str(stdout, pci_addr_str(&f->addr, addr));
+	out_key_hex("class", f->class, 6);
+	out_key("class_name", pci_names_class(names, f->class));
+	out_key_hex("vendor", f->vendor, 4);
+	out_key_hex("device", f->device, 4);
+	out_key("vendor_name", pci_names_vendor(names, f->vendor));
+	out_key("device_name", pci_names_device(names, f->vendor, f->device));
+	out_key("driver", *f->driver ? f->driver : NULL);
+	if (f->group >= 0)
+		out_key_number("group", (uint32_t)f->group);
+	else
+		out_key("group", NULL);
 	if (f->is_vf)
-		json_add_addr(o, "pf", &f->pf);
+		out_key("pf", pci_addr_str(&f->pf, addr));
 	if (f->is_pf) {
-		json_add_int(o, "total_vfs", f->total_vfs);
-		json_add_int(o, "num_vfs", f->num_vfs);
+		out_key_number("total_vfs", f->total_vfs);
+		out_key_number("num_vfs", f->num_vfs);
 	}
-	for (i = 0; i < f->net_count; i++)
-		json_object_array_add(nets,
-				      json_object_new_string(inv->nets[f->net_first + i].name));
-	json_add(o, "interfaces", nets);
-	json_add_bool(o, "quarantine", is_sick(sick, &f->addr));
-	return o;
+	out(",\"interfaces\":[");
+	for (i = 0; i < f->net_count; i++) {
+		out(i ? "," : "");
+		json_write_str(stdout, inv->nets[f->net_first + i].name);
+	}
+	out(is_sick(sick, &f->addr) ? "],\"quarantine\":true}" : "],\"quarantine\":false}");
 }
 
 static void list_json(const struct inventory *inv, const struct sick *sick,
 		      struct pci_names *names)
 {
-	struct json_object *o;
 	size_t i;
 
-	/* One object at a time: ten thousand of them need not be in memory together. */
-	puts("[");
+	out("[\n");
 	for (i = 0; i < inv->func_count; i++) {
-		o = list_object(inv, &inv->funcs[i], sick, names);
-		fputs(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN), stdout);
-		puts(i + 1 < inv->func_count ? "," : "");
-		json_object_put(o);
+		list_object(inv, &inv->funcs[i], sick, names);
+		out(i + 1 < inv->func_count ? ",\n" : "\n");
 	}
-	puts("]");
+	out("]\n");
 }
 
 int vfctl_list(struct vfctl *v, int argc, char **argv)

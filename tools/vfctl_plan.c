@@ -73,12 +73,12 @@ static const char *cost_text(enum plan_cost cost)
 
 static void print_hit(const struct plan_hit *hit)
 {
-	char a[PCI_ADDR_STRLEN];
+	char a[PCI_ADDR_STRLEN], force[USE_KINDS_TEXT_MAX];
 
 	printf("       %s: %s", pci_addr_str(&hit->addr, a), hit->what);
 	if (hit->in_use)
 		printf("; apply refuses it: %s%sor use --force=%s", hit->remedy,
-		       *hit->remedy ? " " : "", use_kind_name(hit->kind));
+		       *hit->remedy ? " " : "", use_kinds_text(hit->kinds, force));
 	putchar('\n');
 }
 
@@ -118,6 +118,7 @@ static void print_plan(const struct view *w)
 static struct json_object *json_hits(const struct view *w, size_t step)
 {
 	struct json_object *list = json_object_new_array();
+	char force[USE_KINDS_TEXT_MAX];
 	size_t i;
 
 	for (i = 0; i < w->hit_count; i++) {
@@ -129,7 +130,8 @@ static struct json_object *json_hits(const struct view *w, size_t step)
 		o = json_object_new_object();
 		json_add_addr(o, "address", &hit->addr);
 		json_add_bool(o, "in_use", hit->in_use);
-		json_add_str_or_null(o, "kind", hit->in_use ? use_kind_name(hit->kind) : "");
+		json_add_str_or_null(o, "force",
+				     hit->in_use ? use_kinds_text(hit->kinds, force) : "");
 		json_add_str(o, "what", hit->what);
 		json_add_str_or_null(o, "remedy", hit->remedy);
 		json_object_array_add(list, o);

@@ -135,7 +135,8 @@ static void report_json(const struct vf_set_report *r)
 	json_add_int(o, "vf_index", r->index);
 	for (i = 0; i < VF_ATTR_COUNT; i++) {
 		if (r->changed & BIT(i))
-			json_object_array_add(changed, json_object_new_string(vf_attr_row(i)->name));
+			json_object_array_add(changed,
+					      json_object_new_string(vf_attr_row(i)->name));
 	}
 	json_add(o, "changed", changed);
 	json_add(o, "before", settings_json(&r->before));

@@ -27,7 +27,7 @@ struct shown {
 	struct pci_cap_info caps[PCI_CAPS_MAX];
 	size_t cap_count;
 	int use;	      /* as use_check() says */
-	struct use_evidence evidence;
+	struct use_found found;
 	struct err use_err;
 	struct vf_attrs settings; /* of a VF */
 	struct err settings_err;  /* why there are none */
@@ -66,7 +66,7 @@ static void gather(struct vfctl *v, struct pci_names *names, struct shown *s)
 	if (info->group < 0 || group_explain(&v->host, info->group, &s->explain, NULL))
 		s->explain = NULL;
 	s->sick = quarantine_has(&v->host, &info->addr, s->sick_why);
-	s->use = use_check(&v->host, NULL, &info->addr, 0, &s->evidence, &s->use_err);
+	s->use = use_check(&v->host, NULL, &info->addr, 0, &s->found, &s->use_err);
 }
 
 static void show_settings(struct vfctl *v, const struct pci_addr *pf, unsigned int index)
@@ -151,6 +151,29 @@ static void show_caps(const struct shown *s)
 	puts(s->cap_count ? "" : geteuid() ? " only root can read them" : " none");
 }
 
+/* Each proof in a line of its own, with what it takes to get past it. */
+static void show_use(const struct shown *s)
+{
+	char force[USE_KINDS_TEXT_MAX], a[PCI_ADDR_STRLEN];
+	size_t i;
+
+	if (s->use != -EBUSY) {
+		printf("  in use:        %s\n", s->use ? s->use_err.msg : "no proof of it");
+		return;
+	}
+	for (i = 0; i < s->found.count; i++) {
+		const struct use_evidence *ev = &s->found.ev[i];
+		bool own = pci_addr_eq(&ev->addr, &s->info.addr);
+
+		printf("  %-14s %s%s%s%s; %s or use --force=%s\n", i ? "" : "in use:",
+		       own ? "" : "its VF ", own ? "" : pci_addr_str(&ev->addr, a),
+		       own ? "" : " is in use: ", ev->what, ev->remedy,
+		       use_kinds_text(ev->kinds, force));
+	}
+	if (s->found.left_out)
+		printf("                 and %zu more\n", s->found.left_out);
+}
+
 static void show_text(struct vfctl *v, const struct shown *s)
 {
 	const struct func_info *info = &s->info;
@@ -171,9 +194,7 @@ static void show_text(struct vfctl *v, const struct shown *s)
 		printf("  NUMA node:     %d\n", info->numa_node);
 	printf("  reset:         %s\n", *s->reset ? s->reset : "none");
 	show_caps(s);
-	printf("  in use:        %s\n", !s->use ? "no proof of it" :
-					s->use == -EBUSY ? s->use_err.msg + strlen(a) + 2 :
-							   s->use_err.msg);
+	show_use(s);
 	if (s->sick)
 		printf("  in quarantine: %s; when it is well again, run: vfctl clear %s\n",
 		       s->sick_why, a);
@@ -239,28 +260,47 @@ static void json_sriov(struct vfctl *v, struct json_object *o, const struct show
 		json_add_addr(vf_object, "address", &vf);
 		json_add_str_or_null(vf_object, "driver", driver);
 		json_add_int_or_null(vf_object, "group", func_group(&v->host, &vf));
-		json_add(vf_object, "settings", vf_attrs_read(&v->host, &info->addr, i, &attrs, NULL) ?
-			 NULL : settings_json(&attrs));
+		json_add(vf_object, "settings",
+			 vf_attrs_read(&v->host, &info->addr, i, &attrs, NULL)
+				 ? NULL
+				 : settings_json(&attrs));
 		json_object_array_add(list, vf_object);
 	}
 	json_add(o, "vfs", list);
 }
 
+static struct json_object *json_evidence(const struct use_evidence *ev)
+{
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	unsigned int kind;
+
+	for (kind = 1; kind & USE_KINDS; kind <<= 1) {
+		if (ev->kinds & kind)
+			json_object_array_add(list, json_object_new_string(use_kind_name(kind)));
+	}
+	json_add_addr(o, "function", &ev->addr);
+	json_add(o, "kinds", list);
+	json_add_str(o, "evidence", ev->what);
+	json_add_str(o, "remedy", ev->remedy);
+	return o;
+}
+
+/* Only what could not be found out leaves open whether it is in use. */
 static struct json_object *json_use(const struct shown *s)
 {
-	struct json_object *o = json_object_new_object();
+	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	size_t i;
 
-	if (s->use == -EBUSY) {
-		json_add_bool(o, "in_use", true);
-		json_add_addr(o, "function", &s->evidence.addr);
-		json_add_str(o, "evidence", s->evidence.what);
-		json_add_str(o, "remedy", s->evidence.remedy);
-	} else if (s->use) {
+	if (s->found.kinds == USE_UNKNOWN || (s->use && s->use != -EBUSY))
 		json_add(o, "in_use", NULL);
+	else
+		json_add_bool(o, "in_use", s->use != 0);
+	for (i = 0; i < s->found.count; i++)
+		json_object_array_add(list, json_evidence(&s->found.ev[i]));
+	json_add(o, "evidence", list);
+	json_add_int(o, "left_out", (int64_t)s->found.left_out);
+	if (s->use && s->use != -EBUSY)
 		json_add_str(o, "error", s->use_err.msg);
-	} else {
-		json_add_bool(o, "in_use", false);
-	}
 	return o;
 }
 

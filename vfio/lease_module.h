@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Leases for viaduct: sriov/lease.h with the libraries that VF settings need, as a module that only
- * a guest with pool= loads. The functions are those of lease.h; @host's vf_ops are the module's own.
+ * a guest with pool= loads. The functions are those of lease.h; settings are the module's matter.
  */
 #ifndef VIADUCT_VFIO_LEASE_MODULE_H
 #define VIADUCT_VFIO_LEASE_MODULE_H

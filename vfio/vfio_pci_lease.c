@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A function that is leased: taken from a pool for as long as the guest has it, or somebody else's. */
+/* Leases: of a function from a pool, for as long as the guest has it, and those of others. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>

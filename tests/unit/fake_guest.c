@@ -9,6 +9,7 @@
 
 #include "fake_kvm.h"
 #include "sriov/bind.h"
+#include "sriov/use.h"
 #include "sriov/vf.h"
 #include "vfio/vfio_pci.h"
 
@@ -28,7 +29,7 @@ void fake_guest_bind(struct fake_guest *g, const char *addr, const char *driver)
 	struct pci_addr a;
 
 	assert_int_equal(pci_addr_parse(addr, &a), 0);
-	if (func_bind(&g->host->host, &a, 1, driver, true, NULL, &err))
+	if (func_bind(&g->host->host, &a, 1, driver, USE_KINDS, NULL, &err))
 		fail_msg("%s", err.msg);
 }
 

@@ -293,6 +293,41 @@ void fake_net_addr(struct fake *f, const char *name, const char *address)
 	snprintf(f->net_addr[f->net_count++], sizeof(f->net_addr[0]), "%s", address);
 }
 
+void fake_route(struct fake *f, const char *name, const char *to)
+{
+	struct host_route *r = &f->routes[f->route_count++];
+
+	if (f->route_count > FAKE_LIST_MAX)
+		fk_die("too many routes", name);
+	snprintf(r->ifname, sizeof(r->ifname), "%s", name);
+	snprintf(r->to, sizeof(r->to), "%s", to);
+}
+
+void fake_way(struct fake *f, const char *to, const char *name)
+{
+	snprintf(f->way_to, sizeof(f->way_to), "%s", to);
+	snprintf(f->way_name, sizeof(f->way_name), "%s", name);
+}
+
+void fake_upper(struct fake *f, const char *name, unsigned int flags, const char *lower,
+		bool master)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "sys/devices/virtual/net/%s/flags", name);
+	put_f(f, path, "0x%x\n", 0x1002 | flags);
+	snprintf(path, sizeof(path), "sys/class/net/%s", name);
+	if (!fk_exists(f, "%s", path))
+		fk_link(f, path, "../../devices/virtual/net/%s", name);
+	if (!lower)
+		return;
+	snprintf(path, sizeof(path), "sys/class/net/%s/upper_%s", lower, name);
+	fk_link(f, path, "../../../virtual/net/%s", name);
+	snprintf(path, sizeof(path), "sys/class/net/%s/master", lower);
+	if (master)
+		fk_link(f, path, "../../../virtual/net/%s", name);
+}
+
 static void remove_netdevs(struct fake *f, const char *addr)
 {
 	char path[PATH_MAX], link[PATH_MAX];
@@ -453,6 +488,27 @@ void fake_block(struct fake *f, const char *addr, const char *parent, const char
 	fake_text(f, path, "");
 }
 
+void fake_holder(struct fake *f, const char *name, const char *number, const char *lower)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "sys/devices/virtual/block/%s/dev", name);
+	if (!fk_exists(f, "%s", path)) {
+		put_f(f, path, "%s\n", number);
+		snprintf(path, sizeof(path), "sys/dev/block/%s", number);
+		fk_link(f, path, "../../devices/virtual/block/%s", name);
+		snprintf(path, sizeof(path), "sys/class/block/%s", name);
+		fk_link(f, path, "../../devices/virtual/block/%s", name);
+		snprintf(path, sizeof(path), "dev/%s", name);
+		fake_text(f, path, "");
+	}
+	if (!lower)
+		return;
+	/* The kernel's path: it goes through the link, so one with ".." would start at its target. */
+	snprintf(path, sizeof(path), "sys/dev/block/%s/holders/%s", lower, name);
+	fk_link(f, path, "%s/devices/virtual/block/%s", f->sys, name);
+}
+
 void fake_char(struct fake *f, const char *addr, const char *name, const char *number,
 	       const char *node)
 {
@@ -521,6 +577,8 @@ struct fake *fake_new(void)
 	f->ops.write = fk_write;
 	f->ops.net_addr = fk_net_addr;
 	f->ops.node_try = fk_node_try;
+	f->ops.routes = fk_routes;
+	f->ops.route_to = fk_route_to;
 	f->ops.replace = fk_replace;
 	f->host.ops = &f->ops;
 	f->host.opaque = f;

@@ -44,6 +44,8 @@ struct fake {
 	bool probe_fails;	  /* bind says 0, but the driver link does not appear */
 	int reset_code;		  /* what a write to "reset" is answered */
 	unsigned int resets, enables; /* how often "reset" and "enable" were written */
+	/* Told when the number of VFs of @pf changes, before there are new ones; may be NULL. */
+	void (*count_changes)(struct fake *f, const char *pf);
 	unsigned int native_binds; /* how often a driver took a function without an override */
 	pthread_t late_thread;
 	bool late_running;
@@ -52,6 +54,11 @@ struct fake {
 	size_t busy_count;
 	char net_name[FAKE_LIST_MAX][16], net_addr[FAKE_LIST_MAX][48];
 	size_t net_count;
+	struct host_route routes[FAKE_LIST_MAX];
+	size_t route_count;
+	int routes_code; /* what the question for routes is answered */
+	char way_to[64], way_name[16]; /* the one client that there is a way to */
+	int way_code;	 /* what the question for the way is answered */
 };
 
 struct fake_func {
@@ -77,9 +84,20 @@ void fake_netdev(struct fake *f, const char *addr, const char *name, unsigned in
 		 const char *address);
 void fake_net_addr(struct fake *f, const char *name, const char *address);
 
+/* A route over an interface: "default", "192.0.2.0/24". */
+void fake_route(struct fake *f, const char *name, const char *to);
+/* Packets to @to leave through the interface. */
+void fake_way(struct fake *f, const char *to, const char *name);
+/* An interface without function; @lower, if not NULL, gets a link to it, and is its port with
+ * @master. */
+void fake_upper(struct fake *f, const char *name, unsigned int flags, const char *lower,
+		bool master);
+
 /* A disk, or with @parent a partition of it, below a function. @number is "259:0". */
 void fake_block(struct fake *f, const char *addr, const char *parent, const char *name,
 		const char *number);
+/* A block device without function that stands on @lower ("259:1"). */
+void fake_holder(struct fake *f, const char *name, const char *number, const char *lower);
 /* A character device below a function, @node is its name below /dev. */
 void fake_char(struct fake *f, const char *addr, const char *name, const char *number,
 	       const char *node);

@@ -210,7 +210,30 @@ static int kernel_numvfs(struct fake *f, const char *pf, const char *text)
 	if (count && f->vfs_made)
 		count = f->vfs_made;
 	fk_attr(f, pf, "sriov_numvfs", "%u\n", count);
+	if (f->count_changes)
+		f->count_changes(f, pf);
 	make_vfs(f, pf, count);
+	return 0;
+}
+
+/* sriov_vf_msix_count_store(), with a PF driver that takes any number that fits the table's size. */
+static int kernel_msix(struct fake *f, const char *vf, const char *text)
+{
+	char path[PATH_MAX];
+	unsigned char size;
+	FILE *config;
+	int count = atoi(text);
+
+	if (count < 0 || count > 256)
+		return -EINVAL;
+	if (fk_exists(f, TREE "/driver", vf))
+		return -EBUSY;
+	size = (unsigned char)(count ? count - 1 : 2);
+	fk_path(f, path, TREE "/config", vf);
+	config = fopen(path, "r+");
+	if (!config || fseek(config, 0x42, SEEK_SET) || fwrite(&size, 1, 1, config) != 1)
+		fk_die("config", path);
+	fclose(config);
 	return 0;
 }
 
@@ -220,6 +243,8 @@ static int kernel_attr(struct fake *f, const char *addr, const char *name, const
 		return -ENOENT;
 	if (!strcmp(name, "sriov_numvfs"))
 		return kernel_numvfs(f, addr, text);
+	if (!strcmp(name, "sriov_vf_msix_count"))
+		return kernel_msix(f, addr, text);
 	if (!strcmp(name, "driver_override")) {
 		fk_attr(f, addr, name, "%s\n", *text == '\n' || !*text ? "(null)" : text);
 		return 0;
@@ -296,6 +321,32 @@ int fk_node_try(const struct host *host, const char *path, int excl)
 			return -EBUSY;
 	}
 	return access(path, F_OK) < 0 ? -errno : 0;
+}
+
+int fk_routes(const struct host *host, struct host_route **ret, size_t *ret_count)
+{
+	const struct fake *f = host->opaque;
+
+	if (f->routes_code)
+		return f->routes_code;
+	*ret = malloc(sizeof(f->routes));
+	if (!*ret)
+		fk_die("malloc", "routes");
+	memcpy(*ret, f->routes, sizeof(f->routes));
+	*ret_count = f->route_count;
+	return 0;
+}
+
+int fk_route_to(const struct host *host, const char *to, const char *from,
+		char ifname[HOST_NAME_MAX])
+{
+	const struct fake *f = host->opaque;
+
+	(void)from;
+	if (f->way_code || strcmp(to, f->way_to) != 0)
+		return f->way_code ? f->way_code : -ENETUNREACH;
+	snprintf(ifname, HOST_NAME_MAX, "%s", f->way_name);
+	return 0;
 }
 
 int fk_replace(const struct host *host, const char *path, const char *text)

@@ -210,7 +210,7 @@ static unsigned long rollback(const char *const *names, size_t count, const char
 		for (i = 0; i < count; i++) {
 			addrs[i] = fake_at(names[i]);
 			if (first)
-				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, true,
+				assert_int_equal(func_bind(&f->host, &addrs[i], 1, first, ~0u,
 							   NULL, NULL), 0);
 		}
 		before = fake_snapshot(f);
@@ -280,7 +280,7 @@ static void test_pf_with_vfs(void **state)
 	assert_int_equal(vf_create(&f->host, &pf, 3, "vfio-pci", 0, NULL, &err), 0);
 	assert_int_equal(bind_one(f, IGB, "vfio-pci", 0, &err), -EBUSY);
 	assert_string_equal(err.msg, IGB ": its 3 VFs would vanish with its driver igb; run: vfctl "
-					 "destroy " IGB ", or use --force=vfs");
+					 "destroy " IGB " or use --force=vfs");
 }
 
 static bool stop_now(void *opaque)

@@ -15,6 +15,7 @@
 #include "fake_sysfs.h"
 #include "sriov/bind.h"
 #include "sriov/func.h"
+#include "sriov/use.h"
 #include "sriov/vf.h"
 
 static void make_vfs(struct fake *f, const char *driver)
@@ -244,7 +245,8 @@ static void test_group(void **state)
 	assert_true(members[1].blocks && members[2].blocks);
 	free(members);
 
-	assert_int_equal(func_bind(&f->host, &nic, 1, "vfio-pci", false, NULL, NULL), 0);
+	assert_int_equal(func_bind(&f->host, &nic, 1, "vfio-pci", USE_GROUP, NULL, NULL),
+			 0);
 	assert_int_equal(func_group_check(&f->host, &nic, &err), -ENODEV);
 	assert_string_equal(err.msg, "0000:06:01.0: group 15 is not viable: 0000:06:02.0 is bound "
 				     "to 8139cp; run: vfctl bind 0000:06:02.0 vfio-pci");

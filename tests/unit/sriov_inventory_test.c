@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include "fake_sysfs.h"
 #include "sriov/inventory.h"
 #include "sriov/vf.h"
+#include "syscall_count.h"
 
 #define IGB "0000:01:00.0"
 #define SYS "sys/devices/pci0000:00/"
@@ -163,6 +165,63 @@ static void test_caps_in_a_circle(void **state)
 	pci_names_free(names);
 }
 
+static void *read_all(void *opaque)
+{
+	struct fake *f = opaque;
+	struct inventory *inv = NULL;
+
+	if (inventory_read(&f->host, &inv, NULL))
+		return NULL;
+	inventory_free(inv);
+	return f;
+}
+
+/* In a thread of its own, for such are counted. */
+static int cost_scenario(void *opaque)
+{
+	pthread_t thread;
+	void *done = NULL;
+
+	syscall_count_begin();
+	if (pthread_create(&thread, NULL, read_all, opaque) || pthread_join(thread, &done))
+		return 2;
+	syscall_count_end();
+	return done ? 0 : 3;
+}
+
+static long cost_of(unsigned int count)
+{
+	struct fake *f = fake_new();
+	int status = 0;
+	long calls;
+
+	fake_many(f, count);
+	calls = syscall_count(cost_scenario, f, &status);
+	fake_free(f);
+	if (calls < 0 || status == 255) {
+		print_message("cost: tracing is not allowed here\n");
+		skip();
+	}
+	assert_int_equal(status, 0);
+	return calls;
+}
+
+/* Three system calls for a VF, with what is read once for each PF, bus and interface. */
+static void test_cost(void **state)
+{
+	/* 12 PFs: uevent, sriov_totalvfs and sriov_numvfs of three calls each, two links and a driver
+	 * that is not asked for; their buses, opened and closed; uevent once more for a first VF. */
+	const long pfs = 12L * (9 + 2 + 2 + 2);
+	const long vfs = 12L * 255 * 3, nets = 12L * 16, folder = 64;
+	long small, large;
+
+	(void)state;
+	small = cost_of(1024);
+	large = cost_of(1024 + 12 * 256);
+	print_message("system calls for a function: %.2f\n", (double)(large - small) / (12 * 256));
+	assert_true(large - small <= vfs + pfs + nets + folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +230,7 @@ int main(void)
 		fake_lab_test(test_no_bus),
 		fake_lab_test(test_names),
 		fake_lab_test(test_caps_in_a_circle),
+		cmocka_unit_test(test_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 #include "sriov/lease.h"
 #include "sriov/pool.h"
 #include "sriov/quarantine.h"
+#include "sriov/use.h"
 #include "sriov/vf.h"
 
 #define VFS 7
@@ -181,7 +182,7 @@ static void use(unsigned int vf)
 {
 	t.card->mac[vf] = 0x525400000099;
 	t.card->trust[vf] = 1;
-	assert_int_equal(func_bind(&t.f->host, &t.vfs[vf], 1, "igbvf", 0, NULL, NULL), 0);
+	assert_int_equal(func_bind(&t.f->host, &t.vfs[vf], 1, "igbvf", USE_LEASE, NULL, NULL), 0);
 }
 
 static bool is_as_it_was(unsigned int vf)

@@ -264,7 +264,7 @@ static void test_hits(void **state)
 	assert_int_equal(count, 1);
 	assert_int_equal(hits[0].step, 0);
 	assert_true(hits[0].in_use);
-	assert_int_equal(hits[0].kind, USE_MOUNT);
+	assert_int_equal(hits[0].kinds, USE_MOUNT);
 	free(hits);
 	assert_int_equal(plan_hits(&f->host, plan, 0, USE_MOUNT, &hits, &count, NULL), 0);
 	assert_int_equal(count, 0);

@@ -132,7 +132,7 @@ static void test_hostile(void **state)
 		n += (size_t)sprintf(huge + n, "%04zx:%02zx:00.0\n", i >> 8, i & 255);
 	fake_text(f, "run/viaduct/pools/a", huge);
 	assert_int_equal(pool_read(&f->host, "a", &got, &n, &err), -EINVAL);
-	huge[13 * POOL_MAX] = '\0';
+	huge[13ul * POOL_MAX] = '\0';
 	fake_text(f, "run/viaduct/pools/a", huge);
 	assert_int_equal(pool_read(&f->host, "a", &got, &n, &err), 0);
 	assert_int_equal(n, POOL_MAX);

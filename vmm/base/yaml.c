@@ -308,7 +308,7 @@ int yaml_parse(struct yaml *ret_doc, const char *name, const char *text, size_t 
 	if (!ret_doc->name)
 		return err_sys(err, -ENOMEM, "%s", name);
 	if (len > YAML_BYTES_MAX)
-		ret = err_set(err, -E2BIG, "%s: it has %zu bytes, at most %d are taken", name, len,
+		ret = err_set(err, -E2BIG, "%s: it has %zu bytes, at most %zu are taken", name, len,
 			      YAML_BYTES_MAX);
 	else if (!yaml_parser_initialize(&b.parser))
 		ret = err_sys(err, -ENOMEM, "%s", name);

@@ -15,7 +15,7 @@
 
 struct err;
 
-#define YAML_BYTES_MAX (4 * 1024 * 1024)
+#define YAML_BYTES_MAX ((size_t)4 << 20)
 #define YAML_DEPTH_MAX 16
 #define YAML_NODES_MAX 262144
 #define YAML_KEYS_MAX 2048 /* of one map */

@@ -132,7 +132,7 @@ check "interrupted: one line says so" [ "$(tail -n 1 $err)" = "vfctl: $pf: inter
 same "interrupted: all is as it was"
 # Interrupted while the third VF is being bound.
 if command -v strace >/dev/null; then
-	strace -qq -o /mnt/strace -P "/sys/bus/pci/devices/$vf2/driver_override" -e trace=openat \
+	strace -f -qq -o /mnt/strace -P "/sys/bus/pci/devices/$vf2/driver_override" -e trace=openat \
 		-e inject=openat:signal=INT:when=1 "$VFCTL" create "$eth" 7 --driver vfio-pci --verbose >$out 2>$err
 	check "interrupted half way: status 130" [ $? = 130 ]
 	check "interrupted half way: three VFs had been bound" [ "$(grep -c 'vfio-pci/bind: done' $err)" = 3 ]
@@ -176,7 +176,7 @@ ip link add br7 type bridge && ip link set "$eth" master br7
 refused "a port of a bridge" "$eth is a port of br7" bind "$pf" vfio-pci
 ip link del br7
 
-ok "one of a group" bind "$e1000" vfio-pci
+ok "one of a group" bind "$e1000" vfio-pci --force=group
 run show "$e1000"
 check_log "the group is not viable, and the way out" "is not viable: .*$rtl is bound to 8139cp; .*: vfctl bind $rtl vfio-pci" $out
 ok "the other as well, as told" bind "$rtl" vfio-pci
@@ -216,7 +216,7 @@ if modprobe ext4 && mkfs.ext4 -qF "/dev/$disk" 32M; then
 	unshare -m sh -c "mount /dev/$disk /mnt/disk && touch /mnt/mounted && exec sleep 300" &
 	holder=$!
 	wait_for 10 test -e /mnt/mounted
-	refused "a disk that is mounted where vfctl cannot see it" "$disk is held exclusively" bind "$nvme" vfio-pci
+	refused "a disk that is mounted where vfctl cannot see it" "$disk is mounted on /mnt/disk in the mount namespace of sleep" bind "$nvme" vfio-pci
 	kill $holder
 	wait $holder 2>/dev/null
 fi

@@ -12,7 +12,7 @@ lab_load kvm vfio e1000 8139cp
 e1000=$(lab_pf e1000) rtl=$(lab_pf rtl8139) bridge=$(lab_pf bridge)
 check "bridge, e1000 and rtl8139 share a group" [ "$(ls "/sys/bus/pci/devices/$e1000/iommu_group/devices" | wc -l)" = 3 ]
 
-"$VFCTL" bind "$e1000" vfio-pci >/dev/null
+"$VFCTL" bind "$e1000" vfio-pci --force=group >/dev/null
 lab_guest_initrd /mnt/initrd <<'END'
 # Each card has a network of its own; its gateway is host 2.
 net=4

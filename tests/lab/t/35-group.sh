@@ -45,7 +45,7 @@ refused() { # WHAT PATTERN OPTION...
 	check "$what: nothing stays pinned" [ "$(pinned)" = 0 ]
 	sed 's/^/# /' /mnt/err
 }
-"$VFCTL" bind "$e1000" "$e1000e" vfio-pci >/dev/null
+"$VFCTL" bind "$e1000" "$e1000e" vfio-pci --force=group >/dev/null
 refused "a neighbour on a host driver" \
 	"group [0-9]+ is not viable: .*$rtl is bound to 8139cp; run: .*vfctl bind $rtl vfio-pci \(one group because $bridge leads to a conventional PCI bus\)" \
 	--device "vfio-pci,host=$e1000"
