@@ -36,7 +36,7 @@ static bool is_ready(const struct host *host, const struct want *want, struct pc
 
 void want_wait(const struct host *host, const struct want *want, unsigned int max_ms)
 {
-	CLEANUP_FREE struct pci_addr *addrs = calloc(want->count + 1, sizeof(*addrs));
+	struct pci_addr *addrs = calloc(want->count + 1, sizeof(*addrs));
 	uint64_t now = host_now_ms(), end = now + max_ms;
 	/* Before the first look, so that nothing falls between the two. */
 	struct vf_wait *wait = max_ms ? vf_wait_new() : NULL;
@@ -46,4 +46,5 @@ void want_wait(const struct host *host, const struct want *want, unsigned int ma
 		now = host_now_ms();
 	}
 	vf_wait_free(wait);
+	free(addrs);
 }
