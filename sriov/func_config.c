@@ -35,3 +35,20 @@ size_t func_config_cap(const uint8_t *config, uint8_t id)
 	}
 	return 0;
 }
+
+/* Loops end: 4 KiB have room for 960 headers. */
+size_t func_config_ext_cap(const uint8_t *config, size_t len, uint16_t id)
+{
+	size_t at = PCI_CFG_SPACE_SIZE, steps;
+	uint32_t header;
+
+	for (steps = 0; steps < 960 && at >= PCI_CFG_SPACE_SIZE && at + 8 <= len; steps++) {
+		header = get_le32(config + at);
+		if (!header || header == UINT32_MAX)
+			break;
+		if (PCI_EXT_CAP_ID(header) == id)
+			return at;
+		at = PCI_EXT_CAP_NEXT(header);
+	}
+	return 0;
+}

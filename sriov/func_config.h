@@ -18,4 +18,8 @@ size_t func_config_read(const struct host *host, const struct pci_addr *addr, ui
  * none. */
 size_t func_config_cap(const uint8_t *config, uint8_t id);
 
+/* The place of the extended capability @id (PCIe 4.0, 7.6) in the @len bytes that there are of
+ * config space; 0 when there is none, or it lies beyond. At least 8 bytes are there behind it. */
+size_t func_config_ext_cap(const uint8_t *config, size_t len, uint16_t id);
+
 #endif

@@ -47,22 +47,6 @@ const char *explain_kind_name(enum explain_kind kind)
 	return names[kind];
 }
 
-static size_t acs_cap(const uint8_t *config, size_t len)
-{
-	size_t at = PCI_CFG_SPACE_SIZE, steps;
-	uint32_t header;
-
-	for (steps = 0; steps < 960 && at >= PCI_CFG_SPACE_SIZE && at + 8 <= len; steps++) {
-		header = get_le32(config + at);
-		if (!header || header == UINT32_MAX)
-			break;
-		if (PCI_EXT_CAP_ID(header) == PCI_EXT_CAP_ID_ACS)
-			return at;
-		at = PCI_EXT_CAP_NEXT(header);
-	}
-	return 0;
-}
-
 static void wiring_read(const struct host *host, const struct pci_addr *addr, struct wiring *w)
 {
 	uint8_t config[CONFIG_SIZE];
@@ -77,7 +61,7 @@ static void wiring_read(const struct host *host, const struct pci_addr *addr, st
 	if (at)
 		w->type = (get_le16(config + at + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_TYPE) >> 4;
 	w->acs = ACS_NONE;
-	at = acs_cap(config, len);
+	at = func_config_ext_cap(config, len, PCI_EXT_CAP_ID_ACS);
 	if (!at)
 		return;
 	/* What the capability leaves out cannot be switched on, and is taken for granted. */

@@ -34,6 +34,12 @@ static const struct vfctl_command commands[] = {
 	  "which bridge, port or card without ACS made it that large (root sees that), and what to\n"
 	  "run before a guest can have it.\n",
 	  BIT(OPT_JSON), 1, 1, false, false },
+	{ "doctor", vfctl_doctor, "doctor [FUNCTION] [--json]",
+	  "Examines whether this host can hand functions to guests, or that one: IOMMU, interrupt\n"
+	  "remapping, kernel, KVM, memory, groups, SR-IOV, room for BARs, resets, what was left\n"
+	  "behind. A line for each check, and what to do where something is not well.\n"
+	  "Exit status: 0 nothing failed, 2 a check failed, 1 it could not be run.\n",
+	  BIT(OPT_JSON), 0, 1, false, true },
 	{ "create", vfctl_create, "create PF N [--driver NAME] [--force=KIND] [--json]",
 	  "Gives the PF exactly N VFs, and with --driver binds each of them to that driver before\n"
 	  "any other can touch it (\"none\": leaves them without one). Without --driver the\n"

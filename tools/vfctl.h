@@ -11,6 +11,7 @@
 #define EXIT_DONE 0
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
+#define EXIT_DIFFERS 2 /* of a command that tells by 2 */
 #define EXIT_STOPPED 130 /* 128 + SIGINT, as a shell says it */
 
 /* Options that a command may take beside --sysfs-root and --help. */
@@ -68,6 +69,7 @@ int vfctl_acquire(struct vfctl *v, int argc, char **argv);
 int vfctl_release(struct vfctl *v, int argc, char **argv);
 int vfctl_leases(struct vfctl *v, int argc, char **argv);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
+int vfctl_doctor(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

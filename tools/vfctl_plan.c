@@ -13,8 +13,6 @@
 #include "vfctl.h"
 #include "vfctl_json.h"
 
-#define EXIT_DIFFERS 2
-
 struct view {
 	struct want want;
 	struct plan plan;
