@@ -85,6 +85,12 @@ static const struct vfctl_command commands[] = {
 	  "vectors, queues, online, namespaces. Only vectors, queues and online take the VF from its\n"
 	  "driver meanwhile, which is refused while it is in use. show tells what they are.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
+	{ "export", vfctl_export, "export --format=NAME [POOL|FUNCTION...] [--file=PATH]",
+	  "Writes down for other programs what can be handed over: the functions named, those of a\n"
+	  "pool, or all that have a VFIO driver. Formats: cdi (devices of containers; of one pool,\n"
+	  "they are viaduct.local/POOL, else viaduct.local/vfio), sriov-device-plugin (Kubernetes;\n"
+	  "a resource for each pool), libvirt (<devices> of a domain). A file is replaced whole.\n",
+	  BIT(OPT_FORMAT) | BIT(OPT_FILE), 0, -1, false, false },
 	{ "clear", vfctl_clear, "clear FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions out of quarantine, where viaduct puts one that did not survive a\n"
 	  "reset and hands it to no guest. Refused while it still does not answer.\n",
@@ -118,10 +124,10 @@ static const struct {
 	[OPT_FORCE] = { "force", "KIND[,KIND]", "although it is in use in this way; a refusal names it" },
 	[OPT_DRIVER] = { "driver", "NAME", "bind each VF to this driver" },
 	[OPT_VERBOSE] = { "verbose", NULL, "print each write to the kernel on stderr" },
-	[OPT_FILE] = { "file", "PATH", "the desired state (default /etc/vfctl.yaml)" },
+	[OPT_FILE] = { "file", "PATH", "the desired state (default /etc/vfctl.yaml); of export, where to" },
 	[OPT_OWNER] = { "owner", "NAME", "who is to have it" },
 	[OPT_PID] = { "pid", "PID", "the lease ends with this process" },
-	[OPT_FORMAT] = { "format", "NAME", "which format" },
+	[OPT_FORMAT] = { "format", "NAME", "cdi, sriov-device-plugin or libvirt" },
 	[OPT_TIMEOUT] = { "timeout", "SECONDS", "how long the kernel may take over one write (180)" },
 	[OPT_WAIT] = { "wait", "SECONDS", "for functions of the file that are not there yet (0)" },
 };
