@@ -388,10 +388,11 @@ static int check_one(const struct host *host, struct use_scan *scan, const struc
 	ret = func_read(host, addr, &info, err);
 	if (!ret)
 		ret = check_net(host, &info, look, err);
-	if (!ret)
-		ret = check_group(scan, info.group, look, err);
+	/* The group's node is busy for one who opens the function's own: that names the process. */
 	if (!ret && *info.driver)
 		ret = check_nodes(scan, a, look, err);
+	if (!ret)
+		ret = check_group(scan, info.group, look, err);
 	if (!ret && *info.driver)
 		ret = check_console(host, a, look);
 	return ret;

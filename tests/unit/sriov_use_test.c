@@ -231,7 +231,11 @@ static void test_vfs(void **state)
 	fake_process(f, 201, "qemu", "vfio/devices/vfio0");
 	expect(f, IGB, ": its VF 0000:01:10.2 is in use: /dev/vfio/devices/vfio0 is open in qemu "
 		       "(pid 201); stop that process or use --force=vfio");
+	fake_busy(f, "vfio/21"); /* the group's node then is too, and says less */
+	expect(f, IGB, ": its VF 0000:01:10.2 is in use: /dev/vfio/devices/vfio0 is open in qemu "
+		       "(pid 201); stop that process or use --force=vfio");
 	fake_remove(f, "proc/201");
+	f->busy_count = 0;
 	fake_busy(f, "vfio/20");
 	assert_int_equal(use_check(&f->host, NULL, &vf, 0, NULL, &err), 0);
 	vf = fake_at("0000:01:10.0");
