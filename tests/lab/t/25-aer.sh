@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 300
+# lab-iommufd: long
 # One uncorrectable PCI Express error, three guests with a VF each: the policy of each decides. F25.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
