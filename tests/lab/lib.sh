@@ -60,6 +60,7 @@ _lab_end() {
 }
 # A build with sanitizers reports here, and whatever becomes of its own output, it is seen.
 LAB_SANITIZER=/run/lab/sanitizer
+chmod 1777 "${LAB_SANITIZER%/*}" # for programs that run as another user
 export ASAN_OPTIONS=log_path=$LAB_SANITIZER:detect_leaks=1 UBSAN_OPTIONS=log_path=$LAB_SANITIZER:print_stacktrace=1
 trap _lab_end EXIT
 
