@@ -364,8 +364,8 @@ static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_de
 typedef int try_fn(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
 		   struct err *err);
 
-/* -ENODEV alone moves along the row, as it does for the roles of devices. The reason begins with the
- * first row's and names each further one that was passed over. */
+/* -ENODEV alone moves along the row, as it does for the roles of devices. The reason begins with
+ * the first row's and names each further one that was passed over. */
 static int walk(struct vm *vm, struct iommu_dev *dev, try_fn *try, struct err *err)
 {
 	struct err reason = { 0 }, next = { 0 };

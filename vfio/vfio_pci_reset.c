@@ -101,9 +101,9 @@ static int all_ours(const struct vfio_pci *vp, const struct vfio_pci_hot_reset_i
 	return -EOPNOTSUPP;
 }
 
-/* After an error of @vp's the bus was reset under @other as well. The kernel restored its config space
- * and its messages; what it cannot restore is the function's inner state, and that it slept. Two device
- * locks are held: only the loop thread does that. */
+/* After an error of @vp's the bus was reset under @other as well. The kernel restored its config
+ * space and its messages; what it cannot restore is the function's inner state, and that it slept.
+ * Two device locks are held: only the loop thread does that. */
 static void reset_along(struct vfio_pci *other, const struct vfio_pci *vp)
 {
 	struct dev *dev = &other->pdev.dev;

@@ -134,11 +134,14 @@ static int pvh_headers(const struct boot_image *image, const Elf64_Ehdr *eh, Elf
 	size_t size = eh->e_phnum * sizeof(*ret_ph);
 	int ret;
 
-	if (!span_within(eh->e_phoff, size, image->kernel_size))
-		return err_set(err, -ENODATA, "kernel %s: truncated: no program headers",
-			       image->kernel);
+	if (!span_within(eh->e_phoff, size, image->kernel_size)) {
+		err_set(err, -ENODATA, "kernel %s: truncated: no program headers", image->kernel);
+		return -ENODATA;
+	}
 	ret = io_pread_full(image->kernel_fd, ret_ph, size, (off_t)eh->e_phoff);
-	return ret ? err_sys(err, ret, "kernel %s", image->kernel) : 0;
+	if (ret)
+		err_sys(err, ret, "kernel %s", image->kernel);
+	return ret;
 }
 
 /* The note first: a file without it is no kernel, and where its segments go is beside the point. */

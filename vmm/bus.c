@@ -237,7 +237,7 @@ static int bus_parts_map(struct bus *bus, struct range *range, struct err *err)
 	return ret;
 }
 
-/* The bus's own lock as well as the caller's order: who maps a neighbour on the page looks at it. */
+/* Under the bus's lock, for who maps a neighbour on the page looks at it. */
 static void bus_trapped_set(struct bus *bus, struct range *range, bool trap)
 {
 	pthread_mutex_lock(&bus->lock);

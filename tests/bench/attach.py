@@ -26,12 +26,14 @@ TRACE = "/mnt/strace"
 TRACING = "/sys/kernel/tracing/"
 PROBE = TRACING + "events/kprobes/flr/"
 VCPU = TRACING + "events/kprobes/vcpu/"
-# The ioctls of container, group and function.
-IOCTLS = ("vfio_fops_unl_ioctl", "vfio_group_fops_unl_ioctl", "vfio_device_fops_unl_ioctl")
+# The ioctls of container, group and function, and populating; with the register of what is asked.
+PROBES = {"vfio_fops_unl_ioctl": "si", "vfio_group_fops_unl_ioctl": "si",
+          "vfio_device_fops_unl_ioctl": "si", "do_madvise": "cx"}
 PAGES = ("4K", "transparent", "2M", "1G")
 VFIO_SET_IOMMU, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD = 0x3B66, 0x3B68, 0x3B6A
 VFIO_TYPE1V2_IOMMU = 3
 KVM_RUN = 0xAE80
+MADV_POPULATE_WRITE = 23
 
 
 def read(path):
@@ -142,12 +144,12 @@ def measure(cmd):
 
 def probes_on():
     """Counts resets, and notes VFIO's ioctls in the kernel's trace, which ends at the first KVM_RUN."""
-    ways = [f"p:{f} {f} cmd=%si:u32\nr64:{f}_end {f}" for f in IOCTLS]
+    ways = [f"p:{f} {f} cmd=%{reg}:u32\nr64:{f}_end {f}" for f, reg in PROBES.items()]
     write(TRACING + "kprobe_events",
           "\n".join(["p:flr pcie_flr", "p:vcpu kvm_vcpu_ioctl cmd=%si:u32"] + ways))
     write(PROBE + "trigger", "hist:keys=common_pid")
     write(VCPU + "trigger", f"traceoff if cmd=={KVM_RUN}")
-    for name in IOCTLS:
+    for name in PROBES:
         write(TRACING + f"events/kprobes/{name}/enable", "1")
         write(TRACING + f"events/kprobes/{name}_end/enable", "1")
 
@@ -158,7 +160,7 @@ def trace_begin():
 
 
 def ioctls():
-    """(number, start, seconds) of VFIO's ioctls since trace_begin()."""
+    """(number, start, seconds) of what the probes saw since trace_begin()."""
     begun = {}
     for m in re.finditer(r"-(\d+) +\[\d+\] \S+ +([\d.]+): (\w+): .*?(?:cmd=(\d+))?$",
                          read(TRACING + "trace"), re.M):
@@ -172,13 +174,16 @@ def ioctls():
 
 def opening(count):
     """What the trace says of opening @count functions: the time in which at least one of them was
-    being opened, and from the first ioctl of VFIO's to the end of the last."""
+    being opened, and from the first ioctl of VFIO's to the end of the last without populating."""
     spans = list(ioctls())
+    vfio = [span[1:] for span in spans if span[0] > 0xFF]
     opens = [span[1:] for span in spans if span[0] == VFIO_GROUP_GET_DEVICE_FD]
+    populate = [span[1:] for span in spans if span[0] == MADV_POPULATE_WRITE]
     if len(opens) != count:
         raise RuntimeError(f"{len(opens)} of {count} functions opened")
-    return {"open": covered(opens),
-            "attach": max(span[1] + span[2] for span in spans) - min(span[1] for span in spans)}
+    begin, end = min(vfio)[0], max(sum(span) for span in vfio)
+    return {"open": covered(opens), "attach": end - begin - covered(
+        span for span in populate if begin < span[0] < end)}
 
 
 def timed(cmd, count):
