@@ -42,8 +42,7 @@ int iommu_row(const char *name, const struct iommu_ops **ret_ops, struct err *er
 	return -EINVAL;
 }
 
-/* iommufd pins pages, and BARs have none: it answers EFAULT (Linux 6.12), and will for all others.
- * A guest with one function has no peer that could miss it. */
+/* A row that pins pages takes no BAR. A guest with one function has no peer that could miss it. */
 static void no_bars(struct iommu *iommu)
 {
 	iommu->no_bars = true;
@@ -64,7 +63,7 @@ static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hv
 
 	if (!ret)
 		return 0;
-	if (!ram && ret == -EFAULT && iommu->ops == &iommu_iommufd) {
+	if (!ram && ret == -EFAULT && iommu->ops->pins_bars) {
 		no_bars(iommu);
 		return 0;
 	}
@@ -75,8 +74,8 @@ static int iommu_listener_map(void *opaque, iova_t iova, uint64_t size, void *hv
 		ret = -EIO;
 	err_sys(err, ret, "%s: mapping 0x%llx bytes of %s at 0x%llx for DMA", iommu->ops->name,
 		(unsigned long long)size, ram ? "guest memory" : "a BAR", (unsigned long long)iova);
-	if (ret == -ENOSPC && iommu->ops == &iommu_type1)
-		err_append(err, "; raise the module parameter vfio_iommu_type1.dma_entry_limit");
+	if (ret == -ENOSPC && iommu->ops->no_entry)
+		err_append(err, "; %s", iommu->ops->no_entry);
 	else if (ret == -EINVAL && ram)
 		err_append(err, "; the host's IOMMU reserves some of these addresses (see "
 				"/sys/kernel/iommu_groups/*/reserved_regions)");
@@ -365,7 +364,8 @@ static int attach_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_de
 typedef int try_fn(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,
 		   struct err *err);
 
-/* -ENODEV alone moves along the row, as it does for the roles of devices. */
+/* -ENODEV alone moves along the row, as it does for the roles of devices. The reason begins with
+ * the first row's and names each further one that was passed over. */
 static int walk(struct vm *vm, struct iommu_dev *dev, try_fn *try, struct err *err)
 {
 	struct err reason = { 0 }, next = { 0 };

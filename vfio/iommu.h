@@ -66,6 +66,9 @@ struct iommu_ops {
 	const char *name;
 	const char *module; /* that brings it */
 	bool lock_per_user; /* pinned memory counts for the user, not for the process */
+	/* It pins pages, and BARs have none: map answers EFAULT (Linux 6.12), for one as for all. */
+	bool pins_bars;
+	const char *no_entry; /* what to do when map has no more room (ENOSPC), NULL: nothing */
 	/* Does the host have nodes of this kind for the function? Of a row that is not the first.
 	 */
 	bool (*here)(const struct iommu_dev *dev);

@@ -270,6 +270,7 @@ const struct iommu_ops iommu_iommufd = {
 	.name = "iommufd",
 	.module = "iommufd",
 	.lock_per_user = true,
+	.pins_bars = true,
 	.here = iommufd_here,
 	.probe = iommufd_probe,
 	.attach = iommufd_attach,

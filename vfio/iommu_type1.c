@@ -323,6 +323,7 @@ static int type1_hot_reset(struct iommu *iommu, struct iommu_dev *dev,
 const struct iommu_ops iommu_type1 = {
 	.name = "type1",
 	.module = "vfio_iommu_type1",
+	.no_entry = "raise the module parameter vfio_iommu_type1.dma_entry_limit",
 	.probe = type1_probe,
 	.attach = type1_attach,
 	.join = type1_join,

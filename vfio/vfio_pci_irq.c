@@ -272,9 +272,19 @@ void vfio_pci_irq_apply(struct vfio_pci *vp)
 		break;
 	case PCI_IRQ_MSI:
 	case PCI_IRQ_MSIX:
-		vectors_on(vp);
+		/* The kernel sets up no messages of a function that sleeps. */
+		if (!vp->pdev.asleep)
+			vectors_on(vp);
 		break;
 	}
+}
+
+void vfio_pci_irq_awake(struct vfio_pci *vp)
+{
+	enum pci_irq_mode mode = vp->pdev.irq_mode;
+
+	if (!vp->irq.hold && vp->irq.mode != mode && (mode == PCI_IRQ_MSI || mode == PCI_IRQ_MSIX))
+		vfio_pci_irq_apply(vp);
 }
 
 void vfio_pci_irq_restart(struct vfio_pci *vp)

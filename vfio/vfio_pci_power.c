@@ -70,6 +70,8 @@ void vfio_pci_power_after(struct vfio_pci *vp, enum vfio_pci_effect effect)
 	/* A state that the function has not leaves it where it was: what it says counts. */
 	if (effect != EFFECT_NONE)
 		pci_dev_sleep(&vp->pdev, power_state(vp, &ctrl) && (ctrl & PCI_PM_CTRL_STATE_MASK));
+	if (effect == EFFECT_POWER && !vp->pdev.asleep)
+		vfio_pci_irq_awake(vp);
 	if (effect != EFFECT_FLR)
 		return;
 	vp->irq.hold = true;

@@ -225,6 +225,8 @@ uint64_t vfio_pci_rom_read(struct vfio_pci *vp, uint64_t offset, unsigned int si
 int vfio_pci_irqs_init(struct vfio_pci *vp, struct err *err);
 /* Sets up in VFIO what the guest wants. */
 void vfio_pci_irq_apply(struct vfio_pci *vp);
+/* The function is in D0 again: sets up messages that the guest switched on while it slept. */
+void vfio_pci_irq_awake(struct vfio_pci *vp);
 /* All off in VFIO. */
 void vfio_pci_irq_off(struct vfio_pci *vp);
 /* After a reset: ends `hold`, and sets up what the guest wants. */
@@ -242,7 +244,7 @@ void vfio_pci_vector_use(struct pci_dev *pdev, unsigned int vector);
  * it is this guest's. Waits up to a second for it to answer. Its interrupts are off and it is no bus
  * master; config space is afterwards as before, for the kernel restores it. Loop thread, device
  * lock. Returns 0; -EOPNOTSUPP when there is no reset that this guest may do, the function being
- * as  * as it was; -EAGAIN when the host holds the function for something else, such as its own recovery
+ * as it was; -EAGAIN when the host holds the function for something else, such as its own recovery
  * from an error; another errno when the reset failed or nobody answers: then the function is put into
  * quarantine, so that nobody is given it before `vfctl clear`. Messages begin with the function's
  * address.

@@ -101,7 +101,24 @@ static int all_ours(const struct vfio_pci *vp, const struct vfio_pci_hot_reset_i
 	return -EOPNOTSUPP;
 }
 
-/* What shares the reset and is in this guest need not be reset again for the same reboot. */
+/* After an error of @vp's the bus was reset under @other as well. The kernel restored its config
+ * space and its messages; what it cannot restore is the function's inner state, and that it slept.
+ * Two device locks are held: only the loop thread does that. */
+static void reset_along(struct vfio_pci *other, const struct vfio_pci *vp)
+{
+	struct dev *dev = &other->pdev.dev;
+
+	pthread_mutex_lock(&dev->lock);
+	vfio_pci_power_on(other);
+	vfio_pci_irq_awake(other);
+	pthread_mutex_unlock(&dev->lock);
+	log_line(dev->vm->log, LOG_WARN,
+		 "%s: %s: was reset with its bus, for the error of %s; its driver has to set it up "
+		 "anew",
+		 dev->id, other->idev.name, vp->idev.name);
+}
+
+/* What shares the reset and is in this guest: it need not be reset again for the same reboot. */
 static void mark_reset(struct vfio_pci *vp, const struct vfio_pci_hot_reset_info *info)
 {
 	struct vm *vm = vp->pdev.dev.vm;
@@ -114,8 +131,11 @@ static void mark_reset(struct vfio_pci *vp, const struct vfio_pci_hot_reset_info
 			struct vfio_pci *other = to_vfio_pci(to_pci(dev));
 
 			dependent_addr(&info->devices[i], &addr);
-			if (pci_addr_eq(&addr, &other->idev.addr))
-				other->reset_round = vm->resets;
+			if (!pci_addr_eq(&addr, &other->idev.addr))
+				continue;
+			other->reset_round = vm->resets;
+			if (vp->event.resetting && other != vp)
+				reset_along(other, vp);
 		}
 	}
 }

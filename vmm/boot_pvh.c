@@ -128,31 +128,42 @@ static int pvh_add_segment(struct boot_image *image, const Elf64_Phdr *ph, struc
 	return 0;
 }
 
+static int pvh_headers(const struct boot_image *image, const Elf64_Ehdr *eh, Elf64_Phdr *ret_ph,
+		       struct err *err)
+{
+	size_t size = eh->e_phnum * sizeof(*ret_ph);
+	int ret;
+
+	if (!span_within(eh->e_phoff, size, image->kernel_size)) {
+		err_set(err, -ENODATA, "kernel %s: truncated: no program headers", image->kernel);
+		return -ENODATA;
+	}
+	ret = io_pread_full(image->kernel_fd, ret_ph, size, (off_t)eh->e_phoff);
+	if (ret)
+		err_sys(err, ret, "kernel %s", image->kernel);
+	return ret;
+}
+
+/* The note first: a file without it is no kernel, and where its segments go is beside the point. */
 static int pvh_segments(struct boot_image *image, const Elf64_Ehdr *eh, struct err *err)
 {
 	Elf64_Phdr ph[BOOT_SEGS_MAX];
 	bool found = false;
 	unsigned int i;
-	int ret;
+	int ret = pvh_headers(image, eh, ph, err);
 
-	if (!span_within(eh->e_phoff, eh->e_phnum * sizeof(*ph), image->kernel_size))
-		return err_set(err, -ENODATA, "kernel %s: truncated: no program headers",
-			       image->kernel);
-	ret = io_pread_full(image->kernel_fd, ph, eh->e_phnum * sizeof(*ph), (off_t)eh->e_phoff);
-	if (ret)
-		return err_sys(err, ret, "kernel %s", image->kernel);
-	for (i = 0; i < eh->e_phnum && !ret; i++) {
-		if (ph[i].p_type == PT_NOTE && !found)
+	for (i = 0; i < eh->e_phnum && !ret && !found; i++)
+		if (ph[i].p_type == PT_NOTE)
 			ret = pvh_read_note(image, &ph[i], &found, err);
-		else if (ph[i].p_type == PT_LOAD)
+	if (!ret && !found)
+		return pvh_bad(image, err,
+			       "no PVH entry note: an ordinary program, or a Linux kernel "
+			       "without CONFIG_PVH=y; give the bzImage instead");
+	for (i = 0; i < eh->e_phnum && !ret; i++)
+		if (ph[i].p_type == PT_LOAD)
 			ret = pvh_add_segment(image, &ph[i], err);
-	}
 	if (ret)
 		return ret;
-	if (!found)
-		return pvh_bad(image, err,
-			       "no PVH entry note (a Linux kernel has one with CONFIG_PVH=y); "
-			       "give the bzImage instead");
 	for (i = 0; i < image->seg_count; i++)
 		if (image->entry - image->segs[i].p_paddr < image->segs[i].p_memsz)
 			return 0;

@@ -237,21 +237,29 @@ static int bus_parts_map(struct bus *bus, struct range *range, struct err *err)
 	return ret;
 }
 
+/* Under the bus's lock, for who maps a neighbour on the page looks at it. */
+static void bus_trapped_set(struct bus *bus, struct range *range, bool trap)
+{
+	pthread_mutex_lock(&bus->lock);
+	range->trapped = trap;
+	pthread_mutex_unlock(&bus->lock);
+}
+
 int bus_trap(struct bus *bus, struct range *range, bool trap, struct err *err)
 {
 	int ret = 0;
 
 	if (range->trapped == trap)
 		return 0;
-	range->trapped = trap;
+	bus_trapped_set(bus, range, trap);
 	if (!range->mapped)
 		return 0;
 	if (!trap)
 		ret = bus_parts_map(bus, range, err);
-	if (trap || ret) {
+	if (trap || ret)
 		bus_parts_unmap(bus, range);
-		range->trapped = true;
-	}
+	if (ret)
+		bus_trapped_set(bus, range, true);
 	bus_small_updates(bus, range);
 	return ret;
 }

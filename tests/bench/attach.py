@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What handing functions over costs: viaduct and QEMU in turn on one host; gates G4 and G5.
 
-strace gives the time inside VFIO's calls and inside populating, and counts system calls up to the
-first KVM_RUN; a kprobe counts function level resets. Times are reported as ratios alone, for the
-lab's processor is emulated: by page size to small pages of the same VMM, seven VFs to one.
+strace gives the time inside mapping and populating, and counts system calls up to the first KVM_RUN.
+It stops every thread at every call, so how long functions take to open is told by the kernel in a
+run of its own: kprobes at the begin and the end of VFIO's ioctls. Another counts function level
+resets. Times are reported as ratios alone, for the lab's processor is emulated: by page size to
+small pages of the same VMM, seven VFs to one.
 """
 import argparse
 import fcntl
@@ -21,10 +23,17 @@ import time
 
 MIB = 1024
 TRACE = "/mnt/strace"
-PROBE = "/sys/kernel/tracing/events/kprobes/flr/"
+TRACING = "/sys/kernel/tracing/"
+PROBE = TRACING + "events/kprobes/flr/"
+VCPU = TRACING + "events/kprobes/vcpu/"
+# The ioctls of container, group and function, and populating; with the register of what is asked.
+PROBES = {"vfio_fops_unl_ioctl": "si", "vfio_group_fops_unl_ioctl": "si",
+          "vfio_device_fops_unl_ioctl": "si", "do_madvise": "cx"}
 PAGES = ("4K", "transparent", "2M", "1G")
 VFIO_SET_IOMMU, VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD = 0x3B66, 0x3B68, 0x3B6A
 VFIO_TYPE1V2_IOMMU = 3
+KVM_RUN = 0xAE80
+MADV_POPULATE_WRITE = 23
 
 
 def read(path):
@@ -119,11 +128,9 @@ def measure(cmd):
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     proc.wait()
-    populate, opens, vfio = [], [], []
+    populate = []
     for what, start, seconds in calls(read(TRACE)):
         got["system calls"] += 1
-        if "VFIO_" in what or "/dev/vfio" in what:
-            vfio.append((start, seconds))
         if "VFIO_IOMMU_MAP_DMA" in what:
             got["map"] += seconds
             got["DMA maps"] += 1
@@ -131,17 +138,72 @@ def measure(cmd):
             got["DMA unmaps"] += 1
         elif "MADV_POPULATE_WRITE" in what:
             populate.append((start, seconds))
-        elif "VFIO_GROUP_GET_DEVICE_FD" in what:
-            opens.append((start, seconds))
-    got["open"] = covered(opens)
-    # From the first thing asked of VFIO to the last.
-    got["attach"] = max(sum(span) for span in vfio) - min(vfio)[0]
     got["map and populate"] = got["map"] + covered(populate)
     return got
 
 
+def probes_on():
+    """Counts resets, and notes VFIO's ioctls in the kernel's trace, which ends at the first KVM_RUN."""
+    ways = [f"p:{f} {f} cmd=%{reg}:u32\nr64:{f}_end {f}" for f, reg in PROBES.items()]
+    write(TRACING + "kprobe_events",
+          "\n".join(["p:flr pcie_flr", "p:vcpu kvm_vcpu_ioctl cmd=%si:u32"] + ways))
+    write(PROBE + "trigger", "hist:keys=common_pid")
+    write(VCPU + "trigger", f"traceoff if cmd=={KVM_RUN}")
+    for name in PROBES:
+        write(TRACING + f"events/kprobes/{name}/enable", "1")
+        write(TRACING + f"events/kprobes/{name}_end/enable", "1")
+
+
+def trace_begin():
+    write(TRACING + "trace", "")
+    write(TRACING + "tracing_on", "1")
+
+
+def ioctls():
+    """(number, start, seconds) of what the probes saw since trace_begin()."""
+    begun = {}
+    for m in re.finditer(r"-(\d+) +\[\d+\] \S+ +([\d.]+): (\w+): .*?(?:cmd=(\d+))?$",
+                         read(TRACING + "trace"), re.M):
+        thread, at, name, number = m.group(1), float(m.group(2)), m.group(3), m.group(4)
+        if number:
+            begun[thread, name] = (int(number), at)
+        elif (thread, name.removesuffix("_end")) in begun:
+            number, start = begun.pop((thread, name.removesuffix("_end")))
+            yield number, start, at - start
+
+
+def opening(count):
+    """What the trace says of opening @count functions: the time in which at least one of them was
+    being opened, and from the first ioctl of VFIO's to the end of the last without populating."""
+    spans = list(ioctls())
+    vfio = [span[1:] for span in spans if span[0] > 0xFF]
+    opens = [span[1:] for span in spans if span[0] == VFIO_GROUP_GET_DEVICE_FD]
+    populate = [span[1:] for span in spans if span[0] == MADV_POPULATE_WRITE]
+    if len(opens) != count:
+        raise RuntimeError(f"{len(opens)} of {count} functions opened")
+    begin, end = min(vfio)[0], max(sum(span) for span in vfio)
+    return {"open": covered(opens), "attach": end - begin - covered(
+        span for span in populate if begin < span[0] < end)}
+
+
+def timed(cmd, count):
+    """The times of @cmd, a VMM with @count functions, to its first KVM_RUN; nobody stops it."""
+    trace_begin()
+    with subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as proc:
+        end = time.monotonic() + 60
+        while read(TRACING + "tracing_on").strip() == "1":
+            if proc.poll() is not None or time.monotonic() > end:
+                proc.kill()
+                raise RuntimeError("no KVM_RUN")
+            time.sleep(0.1)
+        proc.kill()
+    return opening(count)
+
+
 def bare_open(vfs, at_once):
     """The kernel's own floor: the functions opened in turn, or each by a thread. Seconds."""
+    trace_begin()
     container = os.open("/dev/vfio/vfio", os.O_RDWR)
     groups = [os.open("/dev/vfio/" + os.path.basename(os.readlink(
         f"/sys/bus/pci/devices/{vf}/iommu_group")), os.O_RDWR) for vf in vfs]
@@ -155,7 +217,6 @@ def bare_open(vfs, at_once):
         # A buffer that may change: with any other ioctl() gives the buffer back, not the result.
         fds.append(fcntl.ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bytearray(vf.encode() + b"\0")))
 
-    start = time.monotonic()
     threads = [threading.Thread(target=take, args=pair) for pair in zip(groups, vfs)]
     for thread in threads:
         thread.start()
@@ -164,12 +225,9 @@ def bare_open(vfs, at_once):
     for thread in threads:
         if at_once:
             thread.join()
-    seconds = time.monotonic() - start
     for fd in fds + groups + [container]:
         os.close(fd)
-    if len(fds) != len(vfs):
-        raise RuntimeError(f"{len(fds)} of {len(vfs)} functions opened")
-    return {"open": seconds}
+    return {"open": opening(len(vfs))["open"]}
 
 
 def cell(values, digits):
@@ -246,7 +304,7 @@ def functions(a):
         for n in (1, len(a.vfs)):
             cmd = make(a, "256M", a.vfs[:n])
             rows.append(row_of(f"{name}, {n} VF{'s' if n > 1 else ''}",
-                               lambda cmd=cmd: measure(cmd)))
+                               lambda cmd=cmd, n=n: measure(cmd) | timed(cmd, n)))
     for what, n, at_once in (("bare, 1 VF", 1, False), ("bare, 7 VFs in turn", 7, False),
                              ("bare, 7 VFs at once", 7, True)):
         rows.append(row_of(what, lambda n=n, at_once=at_once: bare_open(a.vfs[:n], at_once)))
@@ -271,8 +329,7 @@ def main():
     p.add_argument("--rounds", type=int, required=True)
     p.add_argument("--only", choices=("pages", "functions"))
     a = p.parse_args()
-    write("/sys/kernel/tracing/kprobe_events", "p:flr pcie_flr")
-    write(PROBE + "trigger", "hist:keys=common_pid")
+    probes_on()
     by_page, failures = pages(a) if a.only != "functions" else ([], 0)
     by_count, more = functions(a) if a.only != "pages" else ([], 0)
     rows = [{"what": row["what"], "values": row["values"]} for row in by_page + by_count]

@@ -15,6 +15,9 @@ LAB_TOOLS=$LAB_ROOT/build/release/tests/lab
 
 guest_pid=''
 
+# sanitized: true when the programs are a build with sanitizers, which maps terabytes for itself
+sanitized() { grep -q __asan_init "$VIADUCT_BUILD/viaduct"; }
+
 # VIADUCT_TEST_IOMMU=iommufd: the VFIO functions of all guests go by that back end. tests/run does so
 # for a second run of each test whose header says "# lab-iommufd".
 # by_iommu ARG...: the options of a guest, each function with its back end; one a line

@@ -514,6 +514,8 @@ static void bad_pvh_is_refused(void **state)
 	struct rig *r = *state;
 
 	BAD_PVH(r, nh.n_type, 17, -ENOEXEC, "no PVH entry note");
+	/* An ordinary program, whatever its segments want. */
+	BAD_PVH(r, ph[0].p_type, f->ph[1].p_paddr = 0, -ENOEXEC, "an ordinary program");
 	BAD_PVH(r, name[0], 'Y', -ENOEXEC, "no PVH entry note");
 	BAD_PVH(r, nh.n_descsz, 0xfffffffc, -ENOEXEC, "no PVH entry note");
 	BAD_PVH(r, nh.n_namesz, 0xffffffff, -ENOEXEC, "no PVH entry note");

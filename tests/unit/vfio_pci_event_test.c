@@ -17,6 +17,8 @@
 
 #define MSIX VFIO_PCI_MSIX_IRQ_INDEX
 #define AER 0x100 /* of the igb VF */
+#define PMCSR 0x44 /* of the NVMe */
+#define VF1 "0000:01:10.2"
 
 static int setup(void **state)
 {
@@ -310,6 +312,34 @@ static void test_no_reset_to_be_had(void **state)
 	expect_log(g, "removed from the guest (it cannot be reset");
 }
 
+/* A function whose only reset is that of its bus, and one beside it that sleeps with messages on. */
+static void test_an_error_resets_the_bus(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *vf = fake_vfio_igbvf(VF0, VF0_GROUP);
+	struct fake_vdev *nvme = fake_vfio_nvme(VF1, VF0_GROUP + 1);
+	struct pci_dev *other;
+
+	vf->flags = VFIO_DEVICE_FLAGS_PCI;
+	vf->bus_reset = nvme->bus_reset = true;
+	used(g, VF0 ",on-error=reset");
+	other = fake_guest_add(g, VF1);
+	fake_guest_place(g);
+	pci_config_write(other, PMCSR, 2, 3);
+	fake_guest_msix_enable(other, true);
+	assert_null(fake_kvm_slot(pci_bar_addr(other, 0)));
+	io_eventfd_signal(vf->err);
+	run_until(g, vf, was_reset);
+	assert_int_equal(vf->bus_resets, 1);
+	assert_int_equal(nvme->bus_resets, 1);
+	expect_log(g, VF1 ": was reset with its bus, for the error of " VF0);
+	/* It is awake, in the guest's eyes too, and has its messages. */
+	assert_int_equal(get_le16(nvme->config + PMCSR) & PCI_PM_CTRL_STATE_MASK, 0);
+	assert_non_null(fake_kvm_slot(pci_bar_addr(other, 0)));
+	assert_int_equal(nvme->mode, MSIX);
+	assert_int_equal(vf->mode, MSIX);
+}
+
 static void test_dead_after_the_reset(void **state)
 {
 	struct fake_guest *g = *state;
@@ -411,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_restart_ends_the_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_request_ends_the_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_reset_to_be_had, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_error_resets_the_bus, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_after_the_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_error_unplugs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asleep_and_kvm_says_where, setup, teardown),

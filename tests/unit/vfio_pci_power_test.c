@@ -143,6 +143,36 @@ static void msix_live(struct fake_guest *g, struct pci_dev *pdev, const struct f
 	assert_true(dev->fds[2] >= 0);
 }
 
+/* Messages switched on while it sleeps, which the kernel would refuse, are set up when it wakes. */
+static void test_sleep_messages(void **state)
+{
+	struct fake_guest *g = *state;
+	struct fake_vdev *dev = fake_vfio_nvme(NVME, NVME_GROUP);
+	struct pci_dev *pdev = fake_guest_add(g, NVME);
+
+	fake_guest_place(g);
+	msix_live(g, pdev, dev);
+	fake_guest_msix_enable(pdev, false);
+	pci_config_write(pdev, PMCSR, 2, 3);
+	fake_vfio_forget();
+	fake_guest_msix_enable(pdev, true);
+	assert_int_not_equal(dev->mode, VFIO_PCI_MSIX_IRQ_INDEX);
+	assert_int_equal(dev->set_count, 0);
+	/* From one sleep to another it stays so. */
+	pci_config_write(pdev, PMCSR, 2, 1);
+	assert_int_equal(dev->set_count, 0);
+	pci_config_write(pdev, PMCSR, 2, 0);
+	assert_int_equal(dev->mode, VFIO_PCI_MSIX_IRQ_INDEX);
+	assert_true(dev->fds[2] >= 0);
+	assert_false(fake_guest_logged(g, "no vector works"));
+	/* Another sleep with them on leaves them on. */
+	fake_vfio_forget();
+	pci_config_write(pdev, PMCSR, 2, 3);
+	pci_config_write(pdev, PMCSR, 2, 0);
+	assert_int_equal(dev->set_count, 0);
+	assert_int_equal(dev->mode, VFIO_PCI_MSIX_IRQ_INDEX);
+}
+
 /* What a function level reset leaves: no bus master, no message, INTx as after power-on; BARs stay
  * where they are. Both ways to ask for it. */
 static void test_flr(void **state)
@@ -241,6 +271,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sleep_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sleep_pair, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sleep_messages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr_msi, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flr_held, setup, teardown),

@@ -40,6 +40,7 @@ static void die(const char *what)
 static void open_function(struct function *f, const char *bdf)
 {
 	char path[96];
+	size_t all = 0;
 	int i;
 
 	snprintf(f->dir, sizeof(f->dir), "/sys/bus/pci/devices/%.16s", bdf);
@@ -61,8 +62,12 @@ static void open_function(struct function *f, const char *bdf)
 			die(path);
 		f->bars[i].at = at;
 		f->bars[i].size = (size_t)st.st_size;
+		all += f->bars[i].size;
 		close(fd);
 	}
+	errno = ENXIO;
+	if (!all)
+		die("BARs");
 }
 
 static uint16_t config_get(const struct function *f, unsigned int at)
@@ -136,8 +141,8 @@ static void poke_bar(const struct function *f, uint32_t *seed)
 	uint64_t value = (uint64_t)next(seed) << 32 | next(seed);
 	volatile uint8_t *p;
 
-	if (!f->bars[bar].size)
-		return;
+	while (!f->bars[bar].size)
+		bar = (bar + 1) % BARS;
 	p = f->bars[bar].at + next(seed) % (f->bars[bar].size / size) * size;
 	if (size == 1)
 		*p = (uint8_t)value;
@@ -189,7 +194,8 @@ int main(int argc, char **argv)
 		return config_get(&f, PCI_VENDOR_ID) == 0xffff;
 	}
 	if (!strcmp(what, "random")) {
-		poke_random(&f, arg, argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 0) | 1 : 1);
+		poke_random(&f, arg, argc > 4 ? 2 * (uint32_t)strtoul(argv[4], NULL, 0) + 1 : 1);
+		printf("meddle: WROTE %lu\n", arg);
 		return 0;
 	}
 	return 2;

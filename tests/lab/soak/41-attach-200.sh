@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 1500
+# lab-iommufd: long
 # A VF is attached and given back 200 times (LAB_ROUNDS), by guests that end at once: no pinned memory,
 # open file, group, mapping or memory of the kernel stays, and the VF's own driver takes it afterwards.
 set -euo pipefail
@@ -27,10 +28,11 @@ state() { # one after the other, for a diff
 	devices
 }
 
+mapfile -t device < <(by_iommu --device "vfio-pci,host=$vf")
 ended=0 start=$SECONDS
 for ((i = 1; i <= rounds; i++)); do
 	if timeout 30 "$VIADUCT" run --kernel /mnt/tiny.elf --memory 64M --serial none \
-		--device "vfio-pci,host=$vf" </dev/null >/mnt/log 2>&1; then
+		"${device[@]}" </dev/null >/mnt/log 2>&1; then
 		ended=$((ended + 1))
 	else
 		fail "round $i: status $?"

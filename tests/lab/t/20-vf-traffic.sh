@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 480
+# lab-iommufd: long
 # A VF handed to a guest with two vCPUs: ping, 50 MB each way, MSI-X counting up, and no exit to user
 # space while packets pass.
 set -euo pipefail

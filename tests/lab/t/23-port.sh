@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 300
+# lab-iommufd: long
 # A VF behind a PCI Express port with hot plug: what the guest makes of port, link and slot; its own
 # power switch; the host takes the VF back in order, and from a guest that does not answer.
 set -euo pipefail

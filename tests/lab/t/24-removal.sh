@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb,edu --timeout 400
+# lab-iommufd
 # The host takes functions away under a guest that uses them: by unbind, by removal, with all VFs of
 # their PF, with the PF's driver, with the card; and it resets the PF. Whoever asks is not kept
 # waiting, and the guest goes on. F24, F27, F28.

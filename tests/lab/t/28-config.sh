@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb,nvmepf --timeout 240
+# lab-iommufd: long
 # A guest that touches an igb VF and an NVMe PF as no driver would: config space and BARs in every
 # size and at every offset, all bits of all capabilities, BARs on top of RAM, of one another and
 # beyond the processor's addresses, random writes, D3hot with the BARs touched. Then their drivers

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 300
+# lab-iommufd: long
 # The same --device net where the hardware is not to be had: no VFs, the VF taken by another viaduct,
 # not bound: virtio-net each time, with its own reason, and ping works. Named outright: an error.
 set -euo pipefail

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards nvmepf,nvmewide,bridge --timeout 360
+# lab-iommufd: long
 # Interrupts of functions handed over, with a driver of our own (modules/nvme_irq.c) that counts each
 # message of 64 vectors, and masks, changes, misdirects and switches them off while the function
 # fires; what that costs KVM and VFIO; more vectors than KVM has routes; too few descriptors.

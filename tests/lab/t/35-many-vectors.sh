@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards nvmepf,nvmewide --cpus 2 --timeout 420
+# lab-iommufd: long
 # 300 vectors in use by one guest, of two NVMe functions: each one's messages arrive. (The one of 2048
 # shows the guest 236.) A processor has about 200 vectors for devices, so the host and the guest have
 # two; with two, the emulated host at times loses a guest (README.md), which is not the VMM's fault:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 420
+# lab-iommufd: long
 # Three reboots with the VF working after each, power-off, SIGTERM that asks and SIGTERM that ends.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"

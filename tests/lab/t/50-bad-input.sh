@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards igb --timeout 300
+# lab-iommufd: long
 # Bad input on a real host: one line with what, why and the remedy, the right status, and nothing
 # left bound, pinned or running.
 set -euo pipefail
