@@ -23,7 +23,6 @@
 #include "base/io.h"
 #include "base/util.h"
 #include "host_file.h"
-#include "host_net.h"
 
 static int real_write(struct host *host, const char *path, const char *text)
 {
@@ -100,8 +99,6 @@ static const struct host_ops real_ops = {
 	.net_addr = real_net_addr,
 	.node_try = real_node_try,
 	.net_own_mac = real_net_own_mac,
-	.routes = host_net_routes,
-	.route_to = host_net_route_to,
 	.replace = host_file_replace,
 };
 

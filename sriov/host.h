@@ -40,11 +40,13 @@ struct host_ops {
 	/* The MAC that the card of @ifname was made with. May be NULL. Returns 0 or -errno. */
 	int (*net_own_mac)(const struct host *host, const char *ifname, unsigned char mac[6]);
 	/* The interfaces that routes lead over, IPv4 and IPv6, of all tables, each once; not those
-	 * routes that come with an address. @ret is on the heap. Returns 0 or -errno. */
+	 * routes that come with an address. @ret is on the heap. Returns 0 or -errno. NULL: as the
+	 * running kernel says (host_net.h), which only who looks for use asks, so that a program
+	 * that does not carries no netlink library. */
 	int (*routes)(const struct host *host, struct host_route **ret, size_t *ret_count);
 	/* The interface through which packets from the local address @from (may be "") to @to
 	 * leave; where no route says, the one that has @from. Returns 0, -ENETUNREACH, -EINVAL for
-	 * what is no address, or -errno. */
+	 * what is no address, or -errno. NULL as above. */
 	int (*route_to)(const struct host *host, const char *to, const char *from,
 			char ifname[HOST_NAME_MAX]);
 	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,

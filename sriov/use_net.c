@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host_net.h"
 #include "use_look.h"
 #include "use_scan.h"
 
@@ -115,6 +116,7 @@ static bool is_up(struct use_look *look, const char *name)
 static int look_config(struct use_look *look, const char *name, char *buf, size_t size,
 		       unsigned int *ret_kinds)
 {
+	const struct host_ops *ops = look->host->ops;
 	char address[64];
 	const char *to;
 	int ret, n = 0;
@@ -123,14 +125,14 @@ static int look_config(struct use_look *look, const char *name, char *buf, size_
 	buf[0] = '\0';
 	if (!is_up(look, name))
 		return 0;
-	ret = look->host->ops->net_addr(look->host, name, address, sizeof(address));
+	ret = ops->net_addr(look->host, name, address, sizeof(address));
 	if (ret < 0)
 		use_unknown(look, ret, "the addresses of %s cannot be read", name);
 	if (ret > 0 && !(look->force & USE_ADDRESS)) {
 		*ret_kinds |= USE_ADDRESS;
 		n = snprintf(buf, size, " with address %s", address);
 	}
-	ret = use_scan_routes(look->scan);
+	ret = use_scan_routes(look->scan, ops->routes ? ops->routes : host_net_routes);
 	if (ret == -ENOMEM)
 		return ret;
 	if (ret)
@@ -188,12 +190,13 @@ static int walk_step(struct walk *w, const struct step *step)
 
 int use_look_net(struct use_look *look, const struct func_info *info)
 {
+	const struct host_ops *ops = look->host->ops;
 	struct walk w = { .look = look };
 	unsigned int i;
 	int ret = 0;
 
 	if (info->netdev_count) {
-		ret = use_scan_ssh(look->scan);
+		ret = use_scan_ssh(look->scan, ops->route_to ? ops->route_to : host_net_route_to);
 		if (ret == -ENOMEM)
 			return ret;
 		if (ret)

@@ -547,12 +547,12 @@ int use_scan_btrfs(struct use_scan *scan)
 
 /* --- routes ---------------------------------------------------------------------------------- */
 
-int use_scan_routes(struct use_scan *scan)
+int use_scan_routes(struct use_scan *scan, use_routes_fn *routes)
 {
 	if (scan->routes_part.done)
 		return scan->routes_part.error;
-	return part_done(&scan->routes_part, scan->host->ops->routes(scan->host, &scan->routes,
-								     &scan->route_count));
+	return part_done(&scan->routes_part,
+			 routes(scan->host, &scan->routes, &scan->route_count));
 }
 
 /* --- the way to who asks --------------------------------------------------------------------- */
@@ -608,7 +608,7 @@ static int ssh_find(const struct host *host, char client[64], char server[64])
 	return ret;
 }
 
-int use_scan_ssh(struct use_scan *scan)
+int use_scan_ssh(struct use_scan *scan, use_route_to_fn *route_to)
 {
 	char client[64], server[64];
 	const char *scope;
@@ -624,7 +624,7 @@ int use_scan_ssh(struct use_scan *scan)
 	if (scope)
 		snprintf(scan->ssh_ifname, sizeof(scan->ssh_ifname), "%s", scope + 1);
 	else
-		ret = scan->host->ops->route_to(scan->host, client, server, scan->ssh_ifname);
+		ret = route_to(scan->host, client, server, scan->ssh_ifname);
 	/* Nonsense is nobody's address, and nobody comes from where nothing leads. */
 	if (ret == -EINVAL || ret == -ENETUNREACH || ret > 0)
 		ret = 0;

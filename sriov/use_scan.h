@@ -68,8 +68,12 @@ int use_scan_mounts(struct use_scan *scan);
 int use_scan_swaps(struct use_scan *scan);
 int use_scan_loops(struct use_scan *scan);
 int use_scan_btrfs(struct use_scan *scan);
-int use_scan_routes(struct use_scan *scan);
-int use_scan_ssh(struct use_scan *scan);
+/* These two ask through what the caller names, host_ops.routes and .route_to. */
+typedef int use_routes_fn(const struct host *host, struct host_route **ret, size_t *ret_count);
+typedef int use_route_to_fn(const struct host *host, const char *to, const char *from,
+			    char ifname[HOST_NAME_MAX]);
+int use_scan_routes(struct use_scan *scan, use_routes_fn *routes);
+int use_scan_ssh(struct use_scan *scan, use_route_to_fn *route_to);
 
 /* The process that has /dev/@name open, or 0. After use_scan_opens(). */
 pid_t use_scan_opener(const struct use_scan *scan, const char *name);
