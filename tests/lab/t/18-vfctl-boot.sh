@@ -19,7 +19,7 @@ as_asked() { # WHEN
 	check "$1: VF 0 has its MAC and VLAN" grep -q '52:54:00:00:00:01.*vlan 100' <(vf_line 0)
 	check "$1: the pool has all four" [ "$(grep -c '^0000:' /run/viaduct/pools/tenants)" = 4 ]
 }
-settled() { systemctl is-system-running | grep -qE 'running|degraded'; }
+settled() { grep -qE 'running|degraded' <(systemctl is-system-running); }
 
 wait_for 120 settled || systemctl list-jobs
 systemctl --no-pager --failed
