@@ -60,7 +60,8 @@ _lab_end() {
 }
 # A build with sanitizers reports here, and whatever becomes of its own output, it is seen.
 LAB_SANITIZER=/run/lab/reports/sanitizer
-mkdir -p -m 1777 /run/lab/reports # for programs that an ordinary user runs too
+mkdir -p /run/lab/reports
+chmod 1777 /run/lab/reports # for programs that an ordinary user runs too
 export ASAN_OPTIONS=log_path=$LAB_SANITIZER:detect_leaks=1 UBSAN_OPTIONS=log_path=$LAB_SANITIZER:print_stacktrace=1
 trap _lab_end EXIT
 
