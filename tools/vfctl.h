@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "sriov/host.h"
+#include "sriov/node_owner.h"
 
 #define EXIT_DONE 0
 #define EXIT_FAILED 1
@@ -35,6 +36,7 @@ struct vfctl {
 	const char *sysfs_root; /* NULL: the running host's */
 	const char *value[OPT_COUNT]; /* "" for one without a value; NULL: not given */
 	unsigned int force;	/* kinds of use that are overridden (use.h) */
+	struct node_owner owner; /* bind, create: --owner */
 	unsigned int timeout_s; /* for one write of a change */
 	bool help;
 	bool progress_shown;	/* a line on the terminal to be wiped */
