@@ -88,6 +88,11 @@ static const struct vfctl_command commands[] = {
 	  "vectors, queues, online, namespaces. Only vectors, queues and online take the VF from its\n"
 	  "driver meanwhile, which is refused while it is in use. show tells what they are.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
+	{ "watch", vfctl_watch, "watch [--json]",
+	  "Prints what happens to functions, a line each with the time, until it is interrupted:\n"
+	  "functions that come and go, drivers, numbers of VFs, interfaces, nodes of VFIO. With\n"
+	  "--json each line is an object.\n",
+	  BIT(OPT_JSON), 0, 0, false, false },
 	{ "export", vfctl_export, "export --format=NAME [POOL|FUNCTION...] [--file=PATH]",
 	  "Writes down for other programs what can be handed over: the functions named, those of a\n"
 	  "pool, or all that have a VFIO driver. Formats: cdi (devices of containers; of one pool,\n"

@@ -71,6 +71,7 @@ int vfctl_leases(struct vfctl *v, int argc, char **argv);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
 int vfctl_doctor(struct vfctl *v, int argc, char **argv);
 int vfctl_export(struct vfctl *v, int argc, char **argv);
+int vfctl_watch(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);
