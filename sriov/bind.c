@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "func.h"
 #include "lock.h"
+#include "node_owner.h"
 #include "use.h"
 
 #define DEV "bus/pci/devices/%s/"
@@ -252,7 +253,7 @@ static int prepare(const struct host *host, const struct pci_addr *addrs, size_t
 
 	for (i = 0; i < count && !ret; i++) {
 		ret = bind_state_read(host, &addrs[i], &states[i], err);
-		if (ret || !bind_changes(&states[i], driver))
+		if (ret || (!bind_changes(&states[i], driver) && !host->owner))
 			continue;
 		ret = use_check(host, scan, &addrs[i], force, NULL, err);
 		if (!ret && !(force & USE_GROUP) && func_driver_is_vfio(driver))
@@ -282,6 +283,8 @@ static int bind_all(struct host *host, const struct pci_addr *addrs, size_t coun
 			host->progress(host->report_opaque, (unsigned int)i + 1,
 				       (unsigned int)count);
 	}
+	if (!ret)
+		ret = node_owner_give(host, addrs, count, err);
 	while (ret && i-- > 0) {
 		if (bind_state_restore(host, &states[i], &undo))
 			err_append(err, "; and not all could be put back: %s", undo.msg);

@@ -45,6 +45,9 @@ struct bind_report {
  * error when no driver takes the function, as with a VF whose PF has sriov_drivers_autoprobe 0:
  * the report says so.
  *
+ * With host->owner the nodes of all of them become that user's at the end (node_owner.h), or else
+ * nothing is changed; that they are in use is then looked for in any case.
+ *
  * @reports is NULL or has room for @count. Returns 0; -EINVAL (nonsense driver name), -ENOENT
  * (driver not loaded), -ENODEV (no such function), -EBUSY, -EACCES (not root), -EINTR
  * (host->stop), or what the kernel answered, explained in the message.

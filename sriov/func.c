@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/io.h"
@@ -52,6 +53,28 @@ int func_group(const struct host *host, const struct pci_addr *addr)
 		return -1;
 	group = strtol(text, &end, 10);
 	return end == text || *end || group < 0 || group > INT32_MAX ? -1 : (int)group;
+}
+
+int func_cdev(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX])
+{
+	char a[PCI_ADDR_STRLEN], path[HOST_PATH_MAX];
+	struct dirent *e;
+	int ret = -ENOENT;
+	DIR *dir = NULL;
+
+	if (!host_path(path, host->sysfs_root, DEVS "%s/vfio-dev", pci_addr_str(addr, a)))
+		dir = opendir(path);
+	while (dir && ret && (e = readdir(dir))) {
+		if (strncmp(e->d_name, "vfio", 4) != 0 || !host_name_ok(e->d_name) ||
+		    host_path(path, host->dev_root, "vfio/devices/%s", e->d_name) ||
+		    access(path, F_OK) < 0)
+			continue;
+		memcpy(buf, e->d_name, strlen(e->d_name) + 1);
+		ret = 0;
+	}
+	if (dir)
+		closedir(dir);
+	return ret;
 }
 
 bool func_driver_is_vfio(const char *driver)

@@ -106,6 +106,10 @@ int func_serial(const struct host *host, const struct pci_addr *addr, char buf[F
 /* The driver's name in @buf, "" when none is bound. */
 void func_driver(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX]);
 
+/* The name of the function's node below /dev/vfio/devices, "vfio3". Returns 0, or -ENOENT when it has
+ * none: no VFIO driver, or a kernel before 6.6 or without iommufd. */
+int func_cdev(const struct host *host, const struct pci_addr *addr, char buf[HOST_NAME_MAX]);
+
 /* The IOMMU group's number, or -1. */
 int func_group(const struct host *host, const struct pci_addr *addr);
 

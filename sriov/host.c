@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -94,12 +95,31 @@ static int real_net_own_mac(const struct host *host, const char *ifname, unsigne
 	return 0;
 }
 
+static int real_node_own(const struct host *host, const char *path, uid_t uid, gid_t gid, mode_t mode)
+{
+	CLEANUP_CLOSE int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char self[32];
+	struct stat st;
+
+	(void)host;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISCHR(st.st_mode))
+		return -ENODEV;
+	/* fchmod() takes no O_PATH. The mode first, so that its user never has it with another's. */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (chmod(self, mode) < 0 || fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
 static const struct host_ops real_ops = {
 	.write = real_write,
 	.net_addr = real_net_addr,
 	.node_try = real_node_try,
 	.net_own_mac = real_net_own_mac,
 	.replace = host_file_replace,
+	.node_own = real_node_own,
 };
 
 static int set_root(char root[HOST_ROOT_MAX], const char *dir, const char *sub)

@@ -52,6 +52,10 @@ struct host_ops {
 	/* Makes the file @path, one of vfctl's own (host_file.h), hold @text or, when that is NULL,
 	 * be gone. Returns 0 or -errno. */
 	int (*replace)(const struct host *host, const char *path, const char *text);
+	/* Makes the device node @path the user's, with @mode. Follows no link and takes nothing else
+	 * than a character device. Returns 0 or -errno. */
+	int (*node_own)(const struct host *host, const char *path, uid_t uid, gid_t gid,
+			mode_t mode);
 };
 
 /* What a host's writer tells who watches it, in memory that both see. */
@@ -80,6 +84,9 @@ struct host {
 	void (*progress)(void *opaque, unsigned int done, unsigned int total);
 	/* Called after every sysfs write, with its result; may be NULL. */
 	void (*trace)(void *opaque, const char *path, const char *text, int result);
+	/* Who gets the nodes of functions that are bound to a VFIO driver (node_owner.h); may be
+	 * NULL: they stay root's. */
+	const struct node_owner *owner;
 	struct host_beat *beat;		/* kept up to date by host_write(); may be NULL */
 	void *report_opaque;		/* handed to stop, progress and trace */
 };

@@ -12,6 +12,7 @@
 #include "bind.h"
 #include "func.h"
 #include "lock.h"
+#include "node_owner.h"
 #include "use.h"
 #include "vf_rules.h"
 #include "vf_wait.h"
@@ -212,6 +213,24 @@ static int bind_vfs(struct txn *t, struct err *err)
 	return 0;
 }
 
+/* All VFs' nodes to the host's owner, when there is one. */
+static int own_vfs(struct txn *t, struct err *err)
+{
+	CLEANUP_FREE struct pci_addr *vfs = NULL;
+	long i;
+
+	if (!t->host->owner || !t->want)
+		return 0;
+	vfs = calloc((size_t)t->want, sizeof(*vfs));
+	if (!vfs)
+		return err_sys(err, -ENOMEM, "%s", t->a);
+	for (i = 0; i < t->want; i++) {
+		if (func_vf_addr(t->host, &t->pf, (unsigned int)i, &vfs[i]))
+			return err_set(err, -ENODEV, "%s: its VF %ld vanished", t->a, i);
+	}
+	return node_owner_give(t->host, vfs, (size_t)t->want, err);
+}
+
 /* Keeps the first failure of an undo that goes on. */
 static int first_of(int first, int ret)
 {
@@ -279,7 +298,7 @@ static int check_use(struct txn *t, struct err *err)
 	if (t->before != t->want)
 		ret = use_check_vfs(t->host, scan, &t->pf, t->force, NULL, err);
 	for (i = 0; i < t->before && t->before == t->want && t->driver && !ret; i++) {
-		if (bind_changes(&t->saved[i], t->driver))
+		if (bind_changes(&t->saved[i], t->driver) || t->host->owner)
 			ret = use_check(t->host, scan, &t->saved[i].addr, t->force, NULL, err);
 	}
 	use_scan_free(scan);
@@ -330,6 +349,8 @@ static int run(struct txn *t, struct err *err)
 		ret = bind_vfs(t, err);
 	if (!ret)
 		ret = write_autoprobe(t, t->autoprobe, err);
+	if (!ret)
+		ret = own_vfs(t, err);
 	if (ret && undo(t, &why))
 		err_append(err, "; and not all could be put back: %s", why.msg);
 	return ret;

@@ -33,6 +33,9 @@ struct vf_report {
  * kernel changes it by way of 0 only, so all VFs are removed and made anew; that is refused with
  * -EBUSY while one of them is in use (use.h), kinds of use in the mask @force apart.
  *
+ * With host->owner the nodes of all VFs become that user's at the end (node_owner.h); @driver is then
+ * a VFIO driver.
+ *
  * Waits host->wait_ms for all VFs to appear and calls host->progress for each that is ready.
  * Returns 0; -ENODEV (no such function), -ENOTSUP (no SR-IOV, or a VF), -EINVAL (count 0),
  * -ERANGE (more than sriov_totalvfs), -ENOENT (driver not loaded), -EBUSY, -EACCES (not root),

@@ -40,23 +40,26 @@ static const struct vfctl_command commands[] = {
 	  "behind. A line for each check, and what to do where something is not well.\n"
 	  "Exit status: 0 nothing failed, 2 a check failed, 1 it could not be run.\n",
 	  BIT(OPT_JSON), 0, 1, false, true },
-	{ "create", vfctl_create, "create PF N [--driver NAME] [--force=KIND] [--json]",
+	{ "create", vfctl_create, "create PF N [--driver NAME [--owner=USER]] [--force=KIND] [--json]",
 	  "Gives the PF exactly N VFs, and with --driver binds each of them to that driver before\n"
 	  "any other can touch it (\"none\": leaves them without one). Without --driver the\n"
 	  "drivers are the kernel's choice, as the PF's sriov_drivers_autoprobe says.\n"
 	  "VFs that are there already stay, if their number is right; else all are made anew,\n"
-	  "which is refused while one of them is in use. If anything fails, all is put back.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_DRIVER) | BIT(OPT_VERBOSE) |
+	  "which is refused while one of them is in use. If anything fails, all is put back.\n"
+	  "With --owner that user may open them, as with bind.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_DRIVER) | BIT(OPT_OWNER) | BIT(OPT_VERBOSE) |
 	  BIT(OPT_TIMEOUT), 2, 2, true, false },
 	{ "destroy", vfctl_destroy, "destroy PF [--force=KIND] [--json]",
 	  "Removes all VFs of the PF. Refused while one of them is in use.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, 1, true, false },
-	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--force=KIND] [--json]",
+	{ "bind", vfctl_bind, "bind FUNCTION... DRIVER [--owner=USER] [--force=KIND] [--json]",
 	  "Binds the functions to a driver, all of them or none. \"default\" gives them back to\n"
 	  "the driver that the kernel picks. Refused for a function that is in use: an interface\n"
 	  "that is up with an address or a port of something, a mounted disk, an open device;\n"
-	  "and for VFIO without those of its IOMMU group that the host would still drive.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 2, -1, true, false },
+	  "and for VFIO without those of its IOMMU group that the host would still drive.\n"
+	  "With --owner the nodes of VFIO become that user's, who can then run guests with the\n"
+	  "functions without root; they go with the driver.\n",
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_OWNER) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 2, -1, true, false },
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, -1, true, false },
@@ -85,6 +88,11 @@ static const struct vfctl_command commands[] = {
 	  "vectors, queues, online, namespaces. Only vectors, queues and online take the VF from its\n"
 	  "driver meanwhile, which is refused while it is in use. show tells what they are.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE), 2, -1, true, false },
+	{ "watch", vfctl_watch, "watch [--json]",
+	  "Prints what happens to functions, a line each with the time, until it is interrupted:\n"
+	  "functions that come and go, drivers, numbers of VFs, interfaces, nodes of VFIO. With\n"
+	  "--json each line is an object.\n",
+	  BIT(OPT_JSON), 0, 0, false, false },
 	{ "export", vfctl_export, "export --format=NAME [POOL|FUNCTION...] [--file=PATH]",
 	  "Writes down for other programs what can be handed over: the functions named, those of a\n"
 	  "pool, or all that have a VFIO driver. Formats: cdi (devices of containers; of one pool,\n"

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "sriov/host.h"
+#include "sriov/node_owner.h"
 
 #define EXIT_DONE 0
 #define EXIT_FAILED 1
@@ -36,6 +37,7 @@ struct vfctl {
 	const char *sysfs_root; /* NULL: the running host's */
 	const char *value[OPT_COUNT]; /* "" for one without a value; NULL: not given */
 	unsigned int force;	/* kinds of use that are overridden (use.h) */
+	struct node_owner owner; /* bind, create: --owner */
 	unsigned int timeout_s; /* for one write of a change */
 	unsigned int wait_s;	/* for functions that are not there yet */
 	bool help;
@@ -71,6 +73,7 @@ int vfctl_leases(struct vfctl *v, int argc, char **argv);
 int vfctl_set(struct vfctl *v, int argc, char **argv);
 int vfctl_doctor(struct vfctl *v, int argc, char **argv);
 int vfctl_export(struct vfctl *v, int argc, char **argv);
+int vfctl_watch(struct vfctl *v, int argc, char **argv);
 
 /* Prints "vfctl: message" on stderr. Returns EXIT_FAILED, or EXIT_STOPPED for -EINTR. */
 int vfctl_fail(const struct vfctl *v, const struct err *err);

@@ -57,18 +57,52 @@ static int report_vfs(struct vfctl *v, const struct vf_report *r)
 	json_add_int(o, "after", r->after);
 	json_add_int(o, "bound", r->bound);
 	json_add_int(o, "writes", (int64_t)r->writes);
+	json_add_str_or_null(o, "owner", v->owner.name);
 	json_add(o, "vfs", json_vfs(v, r));
 	json_print(o);
 	return EXIT_DONE;
+}
+
+/* --owner: decoded into the host. 0, or an EXIT_ code. @driver is NULL for the kernel's choice. */
+static int take_owner(struct vfctl *v, const char *driver)
+{
+	struct err err = { .code = 0 };
+
+	if (!v->value[OPT_OWNER])
+		return EXIT_DONE;
+	if (!driver || !func_driver_is_vfio(driver))
+		return vfctl_usage("--owner hands over the nodes of VFIO: it goes with a VFIO driver");
+	if (node_owner_find(v->value[OPT_OWNER], &v->owner, &err))
+		return vfctl_fail(v, &err);
+	v->host.owner = &v->owner;
+	return EXIT_DONE;
+}
+
+/* What else the user needs, who has the nodes now. */
+static void report_owner(struct vfctl *v, const struct pci_addr *first)
+{
+	const char *name = v->owner.name;
+	char cdev[HOST_NAME_MAX];
+
+	if (!v->host.owner || v->value[OPT_JSON])
+		return;
+	printf("the nodes below /dev/vfio are %s's", name);
+	if (v->owner.uid)
+		printf("; guests of %s need a memory-lock limit of their memory's size: write \"%s - memlock "
+		       "KIB\" to /etc/security/limits.d/viaduct.conf%s", name, name,
+		       func_cdev(&v->host, first, cdev) ? "" :
+		       "; and for iommu=iommufd the right to open /dev/iommu");
+	putchar('\n');
 }
 
 int vfctl_create(struct vfctl *v, int argc, char **argv)
 {
 	struct err err = { .code = 0 };
 	struct vf_report report;
-	struct pci_addr pf;
+	struct pci_addr pf, vf;
 	char shown[48];
 	uint64_t count;
+	int ret;
 
 	(void)argc;
 	/* A number too big for the parser is too big for every card: the range check says so. */
@@ -82,11 +116,17 @@ int vfctl_create(struct vfctl *v, int argc, char **argv)
 		return vfctl_usage("\"%s\" is no number of VFs",
 				   host_printable(argv[1], shown, sizeof(shown)));
 	}
+	ret = take_owner(v, v->value[OPT_DRIVER]);
+	if (ret)
+		return ret;
 	if (func_resolve(&v->host, argv[0], &pf, &err) ||
 	    vf_create(&v->host, &pf, (unsigned int)MIN(count, UINT_MAX), v->value[OPT_DRIVER],
 		      v->force, &report, &err))
 		return vfctl_fail(v, &err);
-	return report_vfs(v, &report);
+	report_vfs(v, &report);
+	if (!func_vf_addr(&v->host, &pf, 0, &vf))
+		report_owner(v, &vf);
+	return EXIT_DONE;
 }
 
 int vfctl_destroy(struct vfctl *v, int argc, char **argv)
@@ -137,6 +177,7 @@ static void report_bind(struct vfctl *v, const struct bind_report *reports, size
 		json_add_str_or_null(o, "driver", r->to);
 		json_add_int(o, "writes", (int64_t)r->writes);
 		json_add_str_or_null(o, "group_problem", problem);
+		json_add_str_or_null(o, "owner", v->owner.name);
 		json_object_array_add(list, o);
 	}
 	if (v->value[OPT_JSON])
@@ -162,6 +203,8 @@ static int bind_named(struct vfctl *v, size_t count, char **names, const char *d
 				&err);
 	if (!ret)
 		report_bind(v, reports, count);
+	if (!ret)
+		report_owner(v, &addrs[0]);
 	free(reports);
 	free(addrs);
 	return ret ? vfctl_fail(v, &err) : EXIT_DONE;
@@ -171,10 +214,12 @@ int vfctl_bind(struct vfctl *v, int argc, char **argv)
 {
 	const char *driver = argv[argc - 1];
 	struct pci_addr addr;
+	int ret;
 
 	if (!pci_addr_parse(driver, &addr))
 		return vfctl_usage("the last word of bind is a driver, not an address");
-	return bind_named(v, (size_t)argc - 1, argv, driver);
+	ret = take_owner(v, driver);
+	return ret ? ret : bind_named(v, (size_t)argc - 1, argv, driver);
 }
 
 int vfctl_unbind(struct vfctl *v, int argc, char **argv)

@@ -2,7 +2,6 @@
 /* vfctl export: which functions, and where the document goes. */
 #include "vfctl_export.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -32,23 +31,6 @@ static int func_cmp(const void *a, const void *b)
 	int order = strcmp(x->pool, y->pool);
 
 	return order ? order : pci_addr_cmp(&x->info.addr, &y->info.addr);
-}
-
-static void read_cdev(const struct host *host, struct export_func *f)
-{
-	char a[PCI_ADDR_STRLEN], path[HOST_PATH_MAX];
-	struct dirent *e;
-	DIR *dir = NULL;
-
-	if (!host_path(path, host->sysfs_root, "bus/pci/devices/%s/vfio-dev",
-		       pci_addr_str(&f->info.addr, a)))
-		dir = opendir(path);
-	while (dir && (e = readdir(dir))) {
-		if (!strncmp(e->d_name, "vfio", 4) && host_name_ok(e->d_name))
-			memcpy(f->cdev, e->d_name, strlen(e->d_name) + 1);
-	}
-	if (dir)
-		closedir(dir);
 }
 
 /* Can a guest have it as it is? 0, or -ENODEV and why not. */
@@ -90,7 +72,7 @@ static int add(struct vfctl *v, struct export *ex, const struct pci_addr *addr, 
 		ret = check_fit(&v->host, &f->info, err);
 	if (ret)
 		return ret;
-	read_cdev(&v->host, f);
+	(void)func_cdev(&v->host, addr, f->cdev);
 	if (f->info.is_vf && !func_read(&v->host, &f->info.pf, &pf, NULL) && pf.netdev_count)
 		memcpy(f->pf_name, pf.netdevs[0], sizeof(f->pf_name));
 	if (f->info.is_vf && f->info.vf_index >= 0 &&

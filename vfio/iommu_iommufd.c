@@ -5,7 +5,6 @@
  * iommufd.rst). The kernel wants this order: KVM is told of the function before it is bound, and
  * the address space can only be destroyed when nothing is attached to it.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "sriov/func.h"
 #include "iommu.h"
 #include "iommufd_uapi.h"
 #include "vfio_sys.h"
@@ -22,23 +22,11 @@
 /* "vfio/devices/vfio0", the function's node below /dev. -ENOENT: the kernel makes none. */
 static int cdev_node(const struct iommu_dev *dev, char node[NODE_MAX])
 {
-	char path[HOST_PATH_MAX];
-	struct dirent *e;
-	int ret = -ENOENT;
-	DIR *dir;
+	char name[HOST_NAME_MAX];
+	int ret = func_cdev(dev->host, &dev->addr, name);
 
-	if (host_path(path, dev->host->sysfs_root, "bus/pci/devices/%s/vfio-dev", dev->name))
-		return -ENAMETOOLONG;
-	dir = opendir(path);
-	while (dir && ret && (e = readdir(dir))) {
-		if (strncmp(e->d_name, "vfio", 4) != 0 || !host_name_ok(e->d_name))
-			continue;
-		snprintf(node, NODE_MAX, "vfio/devices/%.*s", HOST_NAME_MAX - 1, e->d_name);
-		if (!host_path(path, dev->host->dev_root, "%s", node) && !access(path, F_OK))
-			ret = 0;
-	}
-	if (dir)
-		closedir(dir);
+	if (!ret)
+		snprintf(node, NODE_MAX, "vfio/devices/%.*s", HOST_NAME_MAX - 1, name);
 	return ret;
 }
 

@@ -577,6 +577,7 @@ struct fake *fake_new(void)
 	f->ops.write = fk_write;
 	f->ops.net_addr = fk_net_addr;
 	f->ops.node_try = fk_node_try;
+	f->ops.node_own = fk_node_own;
 	f->ops.routes = fk_routes;
 	f->ops.route_to = fk_route_to;
 	f->ops.replace = fk_replace;

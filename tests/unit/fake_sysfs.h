@@ -56,6 +56,13 @@ struct fake {
 	size_t net_count;
 	struct host_route routes[FAKE_LIST_MAX];
 	size_t route_count;
+	struct {
+		char node[64]; /* below dev */
+		uid_t uid;
+		gid_t gid;
+		mode_t mode;
+	} owns[FAKE_LIST_MAX]; /* what became of nodes, in order */
+	size_t own_count;
 	int routes_code; /* what the question for routes is answered */
 	char way_to[64], way_name[16]; /* the one client that there is a way to */
 	int way_code;	 /* what the question for the way is answered */

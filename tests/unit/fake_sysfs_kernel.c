@@ -309,6 +309,27 @@ int fk_net_addr(const struct host *host, const char *ifname, char *buf, size_t s
 	return 0;
 }
 
+/* The owner of a file is what a test may not change, so it is written down only. */
+int fk_node_own(const struct host *host, const char *path, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct fake *f = host->opaque;
+	size_t i = f->own_count;
+
+	f->seen++;
+	if (f->seen == f->fail_at)
+		return f->fail_code;
+	if (i == FAKE_LIST_MAX)
+		fk_die("too many owners", path);
+	if (chmod(path, mode) < 0)
+		return -errno;
+	snprintf(f->owns[i].node, sizeof(f->owns[i].node), "%s", path + strlen(host->dev_root) + 1);
+	f->owns[i].uid = uid;
+	f->owns[i].gid = gid;
+	f->owns[i].mode = mode;
+	f->own_count++;
+	return 0;
+}
+
 int fk_node_try(const struct host *host, const char *path, int excl)
 {
 	const struct fake *f = host->opaque;

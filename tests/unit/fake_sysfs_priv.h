@@ -37,6 +37,7 @@ void fk_detach(struct fake *f, const char *addr);
 /* The host_ops. */
 int fk_write(struct host *host, const char *path, const char *text);
 int fk_net_addr(const struct host *host, const char *ifname, char *buf, size_t size);
+int fk_node_own(const struct host *host, const char *path, uid_t uid, gid_t gid, mode_t mode);
 int fk_node_try(const struct host *host, const char *path, int excl);
 int fk_routes(const struct host *host, struct host_route **ret, size_t *ret_count);
 int fk_route_to(const struct host *host, const char *to, const char *from,

@@ -123,6 +123,7 @@ static void test_cdi_pool_and_cdev(void **state)
 	make_vfs(f);
 	fake_text(f, POOLS "tenants", "# two\n" VF("0.2") "\n" VF("0.0") "\n");
 	fake_text(f, "sys/devices/pci0000:00/" VF("0.2") "/vfio-dev/vfio5/dev", "511:0\n");
+	fake_text(f, "dev/vfio/devices/vfio5", "");
 	o = EXPORT(f, "--format", "cdi", "tenants");
 	check_cdi(o);
 	assert_string_equal(text_of(o, "kind"), "viaduct.local/tenants");
