@@ -218,8 +218,10 @@ int doctor_run(const struct host *host, const struct pci_addr *only, struct doct
 	d.cmdline = text_or_empty(doctor_proc(host, "cmdline"));
 	d.cpuinfo = text_or_empty(doctor_proc(host, "cpuinfo"));
 	if (!ret && (!d.cmdline || !d.cpuinfo))
-		ret = err_sys(err, -ENOMEM, "cannot examine the host");
-	if (!ret) {
+		ret = -ENOMEM;
+	if (ret == -ENOMEM)
+		err_sys(err, ret, "cannot examine the host");
+	if (!ret && d.cpuinfo) {
 		end = strstr(d.cpuinfo, "\n\n"); /* one processor is like the next */
 		if (end)
 			*end = '\0';

@@ -104,7 +104,7 @@ static size_t shared_groups(const struct doctor *d, struct doctor_finding *f, in
 
 void doctor_groups(const struct doctor *d, struct doctor_finding *f)
 {
-	CLEANUP_FREE int *groups = NULL;
+	int *groups;
 	char text[DOCTOR_TEXT_MAX / 2] = "", a[PCI_ADDR_STRLEN];
 	size_t i, shared, len = 0;
 
@@ -121,6 +121,7 @@ void doctor_groups(const struct doctor *d, struct doctor_finding *f)
 	if (!groups || !shared) {
 		doctor_say(f, groups ? DOCTOR_OK : DOCTOR_UNKNOWN,
 			   groups ? "each function has its own" : "out of memory");
+		free(groups);
 		return;
 	}
 	for (i = 0; i < MIN(shared, GROUPS_SHOWN); i++) {
@@ -129,6 +130,7 @@ void doctor_groups(const struct doctor *d, struct doctor_finding *f)
 		if (len >= sizeof(text) - 4)
 			break;
 	}
+	free(groups);
 	doctor_say(f, DOCTOR_WARN, "%zu group%s of several functions, which go to a guest together or not "
 		   "at all: %s%s", shared, shared == 1 ? "" : "s", text,
 		   shared > GROUPS_SHOWN ? " ..." : "");
