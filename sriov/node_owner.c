@@ -13,7 +13,7 @@
 #include "base/util.h"
 #include "func.h"
 
-#define PASSWD_ROOM (64 * KIB)
+#define PASSWD_ROOM 16384
 #define NODE_MAX (HOST_NAME_MAX + 16)
 
 /* A node, and whose it was. */
@@ -31,24 +31,24 @@ struct nodes {
 
 int node_owner_find(const char *user, struct node_owner *ret_owner, struct err *err)
 {
-	CLEANUP_FREE char *room = malloc(PASSWD_ROOM);
+	char room[PASSWD_ROOM], shown[48];
 	struct passwd pw, *found = NULL;
-	char shown[48];
 	uint64_t uid;
 	int ret;
 
-	if (!room)
-		return err_sys(err, -ENOMEM, "cannot look for the user");
-	ret = getpwnam_r(user, &pw, room, PASSWD_ROOM, &found);
+	ret = getpwnam_r(user, &pw, room, sizeof(room), &found);
 	if (!found && !opt_parse_u64(user, &uid) && uid < (uid_t)-1)
-		ret = getpwuid_r((uid_t)uid, &pw, room, PASSWD_ROOM, &found);
-	if (!found || strlen(pw.pw_name) >= sizeof(ret_owner->name))
+		ret = getpwuid_r((uid_t)uid, &pw, room, sizeof(room), &found);
+	if (!found || strlen(pw.pw_name) >= sizeof(ret_owner->name)) {
+		free(room);
 		return err_set(err, -EINVAL, "there is no user \"%s\"%s%s",
 			       host_printable(user, shown, sizeof(shown)), ret > 0 ? ": " : "",
 			       ret > 0 ? strerror(ret) : "");
+	}
 	memcpy(ret_owner->name, pw.pw_name, strlen(pw.pw_name) + 1);
 	ret_owner->uid = pw.pw_uid;
 	ret_owner->gid = pw.pw_gid;
+	free(room);
 	return 0;
 }
 

@@ -192,16 +192,17 @@ static void take_below(struct watch *w, const struct watch_raw *raw)
 	static const struct {
 		const char *subsystem, *action;
 		enum watch_what what;
-		const char *folder;
+		bool node;
 	} rows[] = {
-		{ "net", "add", WATCH_NET_ADDED, "" },
-		{ "net", "remove", WATCH_NET_REMOVED, "" },
-		{ "net", "move", WATCH_NET_RENAMED, "" },
-		{ "vfio", "add", WATCH_NODE_ADDED, "vfio/" },
-		{ "vfio", "remove", WATCH_NODE_REMOVED, "vfio/" },
-		{ "vfio-dev", "add", WATCH_NODE_ADDED, "vfio/devices/" },
-		{ "vfio-dev", "remove", WATCH_NODE_REMOVED, "vfio/devices/" },
+		{ "net", "add", WATCH_NET_ADDED, false },
+		{ "net", "remove", WATCH_NET_REMOVED, false },
+		{ "net", "move", WATCH_NET_RENAMED, false },
+		{ "vfio", "add", WATCH_NODE_ADDED, true },
+		{ "vfio", "remove", WATCH_NODE_REMOVED, true },
+		{ "vfio-dev", "add", WATCH_NODE_ADDED, true },
+		{ "vfio-dev", "remove", WATCH_NODE_REMOVED, true },
 	};
+	const char *name = base_of(raw->path);
 	struct watch_event e = { .has_addr = false };
 	char path[HOST_PATH_MAX];
 	struct known *k;
@@ -212,6 +213,12 @@ static void take_below(struct watch *w, const struct watch_raw *raw)
 		;
 	if (i == ARRAY_SIZE(rows) || strlen(raw->path) >= sizeof(path))
 		return;
+	/* A kernel without nodes for functions announces them all the same, without one. */
+	if (rows[i].node) {
+		if (!raw->node || strncmp(raw->node, "/dev/", 5) != 0)
+			return;
+		name = raw->node + 5;
+	}
 	memcpy(path, raw->path, strlen(raw->path) + 1);
 	e.what = rows[i].what;
 	e.has_addr = !func_of_path(path, &e.addr);
@@ -223,7 +230,7 @@ static void take_below(struct watch *w, const struct watch_raw *raw)
 		e.is_vf = k->is_vf;
 		e.pf = k->pf;
 	}
-	snprintf(e.name, sizeof(e.name), "%s%s", rows[i].folder, base_of(raw->path));
+	snprintf(e.name, sizeof(e.name), "%s", name);
 	if (e.what == WATCH_NET_RENAMED)
 		snprintf(e.from, sizeof(e.from), "%s", raw->old_path ? base_of(raw->old_path) : "");
 	w->tell(w->opaque, &e);

@@ -50,6 +50,7 @@ struct watch_raw {
 	const char *path;      /* "/devices/pci0000:00/0000:00:10.0/0000:01:00.0" */
 	const char *old_path;  /* of a move */
 	const char *driver;    /* of a bind */
+	const char *node;      /* "/dev/vfio/20"; NULL: it has none */
 };
 
 struct watch;

@@ -177,7 +177,7 @@ static int gather(struct vfctl *v, struct export *ex, int argc, char **argv, str
 		ret = add_all(v, ex, err);
 	if (!ret)
 		ret = name_pools(v, ex, err);
-	if (!ret)
+	if (!ret && ex->count)
 		qsort(ex->funcs, ex->count, sizeof(*ex->funcs), func_cmp);
 	return ret;
 }

@@ -204,7 +204,8 @@ static int monitor_take(struct view *view, struct err *err)
 					  .subsystem = udev_device_get_subsystem(dev),
 					  .path = udev_device_get_devpath(dev),
 					  .old_path = udev_device_get_property_value(dev, "DEVPATH_OLD"),
-					  .driver = udev_device_get_property_value(dev, "DRIVER") };
+					  .driver = udev_device_get_property_value(dev, "DRIVER"),
+					  .node = udev_device_get_devnode(dev) };
 		ret = watch_take(view->watch, &raw);
 		udev_device_unref(dev);
 		errno = 0;

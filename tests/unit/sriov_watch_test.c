@@ -51,11 +51,11 @@ static struct watch *start(struct fake *f, struct heard *h)
 	return w;
 }
 
-/* @more: the driver of a bind, the old path of a move. */
+/* @more: the driver of a bind, the old path of a move, a node. */
 static void take(struct watch *w, const char *action, const char *subsystem, const char *path,
 		 const char *more)
 {
-	const struct watch_raw raw = { action, subsystem, path, more, more };
+	const struct watch_raw raw = { action, subsystem, path, more, more, more };
 
 	assert_int_equal(watch_take(w, &raw), 0);
 }
@@ -103,9 +103,10 @@ static void test_below(void **state)
 	take(w, "move", "net", BUS IGB "/net/ens1", BUS IGB "/net/eth9");
 	take(w, "remove", "net", BUS IGB "/net/ens1", NULL);
 	take(w, "add", "net", "/devices/virtual/net/br0", NULL);
-	take(w, "add", "vfio", "/devices/virtual/vfio/20", NULL);
-	take(w, "remove", "vfio", "/devices/virtual/vfio/20", NULL);
+	take(w, "add", "vfio", "/devices/virtual/vfio/20", "/dev/vfio/20");
+	take(w, "remove", "vfio", "/devices/virtual/vfio/20", "/dev/vfio/20");
 	take(w, "add", "vfio-dev", BUS IGB "/vfio-dev/vfio0", NULL);
+	take(w, "add", "vfio-dev", BUS IGB "/vfio-dev/vfio0", "/dev/vfio/devices/vfio0");
 	take(w, "change", "net", BUS IGB "/net/ens1", NULL);
 	expect(&h, "interface-added " IGB " eth9\ninterface-renamed " IGB " ens1 from eth9\n"
 		   "interface-removed " IGB " ens1\nnode-added vfio/20\nnode-removed vfio/20\n"

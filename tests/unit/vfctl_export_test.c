@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vfctl export: the three documents, held against the rules of who reads them. */
+/* vfctl export: the three documents, held against the rules of who reads them; doctor and --owner as
+ * commands. */
 #include <ctype.h>
 #include <errno.h>
 
@@ -400,6 +401,19 @@ static void test_doctor(void **state)
 	EXPECT_ERROR(f, 1, "there is no PCI bus", "doctor");
 }
 
+static void test_owner(void **state)
+{
+	struct fake *f = *state;
+
+	EXPECT_ERROR(f, 2, "--owner hands over the nodes of VFIO", "create", "eth0", "2", "--owner=root");
+	EXPECT_ERROR(f, 2, "--owner hands over the nodes of VFIO", "bind", "eth0", "igb", "--owner=root");
+	EXPECT_ERROR(f, 2, "--owner hands over", "bind", "eth0", "default", "--owner=root");
+	EXPECT_ERROR(f, 1, "there is no user \"no?such\"", "bind", "eth0", "vfio-pci", "--owner=no\tsuch");
+	EXPECT_ERROR(f, 1, "there is no user \"\"", "create", "eth0", "2", "--driver=vfio-pci", "--owner=");
+	EXPECT_ERROR(f, 2, "unbind takes no --owner", "unbind", "eth0", "--owner=root");
+	EXPECT_ERROR(f, 2, "option \"--owner\" needs a value", "bind", "eth0", "vfio-pci", "--owner");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -407,6 +421,7 @@ int main(void)
 		fake_lab_test(test_plugin),  fake_lab_test(test_plugin_classes),
 		fake_lab_test(test_libvirt), fake_lab_test(test_which),
 		fake_lab_test(test_hostile), fake_lab_test(test_doctor),
+		fake_lab_test(test_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

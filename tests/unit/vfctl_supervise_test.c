@@ -88,12 +88,12 @@ static int lock_state(struct fake *f)
 	return ret;
 }
 
-/* Until the lock is held (@held) or free again. */
-static void wait_lock(struct fake *f, bool held)
+/* Until the lock is free again. */
+static void wait_unlocked(struct fake *f)
 {
 	const struct timespec nap = { .tv_nsec = 10000000 };
 
-	while ((lock_state(f) == -EWOULDBLOCK) != held)
+	while (lock_state(f) == -EWOULDBLOCK)
 		nanosleep(&nap, NULL);
 }
 
@@ -112,43 +112,13 @@ static void test_deadline(void **state)
 	/* Who waits in the write still holds the card, and lets it go when the kernel has answered. */
 	assert_int_equal(lock_state(f), -EWOULDBLOCK);
 	answer(f);
-	wait_lock(f, false);
-}
-
-static void test_signal(void **state)
-{
-	struct fake *f = *state;
-	struct job job;
-
-	start(f, &job, "100");
-	wait_lock(f, true);
-	kill(job.pid, SIGTERM);
-	answer(f);
-	/* The write moved nothing, which is an error of its own, whatever was asked for meanwhile. */
-	assert_int_equal(end(&job), 1);
-	assert_int_equal(lock_state(f), 0);
-}
-
-static void test_watcher_killed(void **state)
-{
-	struct fake *f = *state;
-	struct job job;
-
-	start(f, &job, "100");
-	wait_lock(f, true);
-	kill(job.pid, SIGKILL);
-	assert_int_equal(end(&job), 128 + SIGKILL);
-	assert_int_equal(lock_state(f), -EWOULDBLOCK);
-	answer(f);
-	wait_lock(f, false);
+	wait_unlocked(f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fake_lab_test(test_deadline),
-		fake_lab_test(test_signal),
-		fake_lab_test(test_watcher_killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
