@@ -217,17 +217,9 @@ int doctor_run(const struct host *host, const struct pci_addr *only, struct doct
 	d.groups = doctor_entries(host, "kernel/iommu_groups");
 	d.cmdline = text_or_empty(doctor_proc(host, "cmdline"));
 	d.cpuinfo = text_or_empty(doctor_proc(host, "cpuinfo"));
-<<<<<<< HEAD
-	if (!ret && (!d.cmdline || !d.cpuinfo))
-		ret = -ENOMEM;
-	if (ret == -ENOMEM)
-		err_sys(err, ret, "cannot examine the host");
-	if (!ret && d.cpuinfo) {
-=======
 	if (!d.cmdline || !d.cpuinfo) {
 		ret = err_sys(err, -ENOMEM, "cannot examine the host");
 	} else if (!ret) {
->>>>>>> h7
 		end = strstr(d.cpuinfo, "\n\n"); /* one processor is like the next */
 		if (end)
 			*end = '\0';

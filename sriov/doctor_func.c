@@ -125,11 +125,6 @@ static void groups_of_all(const struct doctor *d, struct doctor_finding *f, int 
 void doctor_groups(const struct doctor *d, struct doctor_finding *f)
 {
 	int *groups;
-<<<<<<< HEAD
-	char text[DOCTOR_TEXT_MAX / 2] = "", a[PCI_ADDR_STRLEN];
-	size_t i, shared, len = 0;
-=======
->>>>>>> h7
 
 	if (d->groups <= 0) {
 		doctor_say(f, DOCTOR_UNKNOWN, "without an IOMMU there are none");
@@ -140,33 +135,11 @@ void doctor_groups(const struct doctor *d, struct doctor_finding *f)
 		return;
 	}
 	groups = calloc(d->inv->func_count + 1, sizeof(*groups));
-<<<<<<< HEAD
-	shared = groups ? shared_groups(d, f, groups) : 0;
-	if (!groups || !shared) {
-		doctor_say(f, groups ? DOCTOR_OK : DOCTOR_UNKNOWN,
-			   groups ? "each function has its own" : "out of memory");
-		free(groups);
-		return;
-	}
-	for (i = 0; i < MIN(shared, GROUPS_SHOWN); i++) {
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", i ? "; " : "");
-		len += group_why(d, groups[i], text + len, sizeof(text) - len);
-		if (len >= sizeof(text) - 4)
-			break;
-	}
-	free(groups);
-	doctor_say(f, DOCTOR_WARN, "%zu group%s of several functions, which go to a guest together or not "
-		   "at all: %s%s", shared, shared == 1 ? "" : "s", text,
-		   shared > GROUPS_SHOWN ? " ..." : "");
-	doctor_remedy(f, "see: vfctl explain %s", f->addr_count ? pci_addr_str(&f->addrs[0], a) :
-		      "FUNCTION");
-=======
 	if (groups)
 		groups_of_all(d, f, groups);
 	else
 		doctor_say(f, DOCTOR_UNKNOWN, "out of memory");
 	free(groups);
->>>>>>> h7
 }
 
 /* --- SR-IOV ----------------------------------------------------------------------------------- */

@@ -39,16 +39,13 @@ int node_owner_find(const char *user, struct node_owner *ret_owner, struct err *
 	ret = getpwnam_r(user, &pw, room, sizeof(room), &found);
 	if (!found && !opt_parse_u64(user, &uid) && uid < (uid_t)-1)
 		ret = getpwuid_r((uid_t)uid, &pw, room, sizeof(room), &found);
-	if (!found || strlen(pw.pw_name) >= sizeof(ret_owner->name)) {
-		free(room);
+	if (!found || strlen(pw.pw_name) >= sizeof(ret_owner->name))
 		return err_set(err, -EINVAL, "there is no user \"%s\"%s%s",
 			       host_printable(user, shown, sizeof(shown)), ret > 0 ? ": " : "",
 			       ret > 0 ? strerror(ret) : "");
-	}
 	memcpy(ret_owner->name, pw.pw_name, strlen(pw.pw_name) + 1);
 	ret_owner->uid = pw.pw_uid;
 	ret_owner->gid = pw.pw_gid;
-	free(room);
 	return 0;
 }
 
