@@ -258,7 +258,7 @@ static void block(struct blocks *b, bool reboot, const char *fmt, ...)
 		return;
 	}
 	b->blocks = grown;
-	grown += b->count;
+	grown = &b->blocks[b->count];
 	grown->func = b->func;
 	grown->reboot = reboot;
 	va_start(ap, fmt);

@@ -33,7 +33,7 @@ static void view_done(struct view *w)
 
 static int view_read(struct vfctl *v, struct view *w, struct err *err)
 {
-	struct journal journal;
+	struct journal journal = { 0 };
 	int ret = want_read(&w->want, vfctl_file(v), err);
 
 	vf_attr_init(&v->host);
