@@ -437,7 +437,9 @@ static int uart_realize(struct dev *dev, struct err *err)
 		return err_prefix(err, "%s", dev->id), ret;
 	u->attached = true;
 	ret = bus_map(&dev->vm->bus, &u->range, BUS_PIO, PIO_COM1, err);
-	return ret ? err_prefix(err, "%s", dev->id), ret : 0;
+	if (ret)
+		err_prefix(err, "%s", dev->id);
+	return ret;
 }
 
 static void uart_quiesce(struct dev *dev)

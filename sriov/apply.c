@@ -568,7 +568,9 @@ static int write_pools(struct session *s, struct err *err)
 		return 0;
 	ret = want_pools_write(s->host, s->want, s->funcs, err);
 	s->report.pools = !ret;
-	return ret ? err_prefix(err, "functions are as they should be, but not all pools") : 0;
+	if (ret)
+		err_prefix(err, "functions are as they should be, but not all pools");
+	return ret;
 }
 
 /* The plan, what goes with it, and the end of what is under way. */

@@ -218,7 +218,7 @@ int journal_write(struct host *host, const char *name, const struct journal *jou
 		/* What cannot be read back is of no use. */
 		ret = want_parse(&check, name, text, len, WANT_JOURNAL, err);
 		if (ret)
-			return err_prefix(err, "cannot write down what is there");
+			return err_prefix(err, "cannot write down what is there"), ret;
 		want_done(&check);
 	}
 	ret = host_file_write(host, host->lib_root, FOLDER, name, text);

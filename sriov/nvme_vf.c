@@ -150,13 +150,13 @@ static int check_resources(struct vf *vf, const struct nvme_secondary *want, str
 static int go_online(struct vf *vf, struct err *err)
 {
 	struct host *host = vf->ctrl.host;
-	int ret = nvme_secondary_online(&vf->ctrl, vf->is.id, true, err);
+	int reset, ret = nvme_secondary_online(&vf->ctrl, vf->is.id, true, err);
 
 	if (ret != -EBUSY || !host_has(host, "bus/pci/devices/%s/reset", vf->name))
 		return ret;
-	ret = host_write(host, "1", "bus/pci/devices/%s/reset", vf->name);
-	if (ret)
-		return err_append(err, "; and its reset failed: %s", strerror(-ret));
+	reset = host_write(host, "1", "bus/pci/devices/%s/reset", vf->name);
+	if (reset)
+		return err_append(err, "; and its reset failed: %s", strerror(-reset)), ret;
 	return nvme_secondary_online(&vf->ctrl, vf->is.id, true, err);
 }
 
@@ -217,7 +217,9 @@ static int write_resources(struct vf *vf, const struct vf_attrs *want, uint32_t 
 		if (ret)
 			put_back(vf, &before, err);
 	}
-	return ret ? err_prefix(err, "VF %u", vf->index) : 0;
+	if (ret)
+		err_prefix(err, "VF %u", vf->index);
+	return ret;
 }
 
 /* First those that go: a controller has a limit of how many are attached. */
@@ -235,7 +237,9 @@ static int write_namespaces(struct vf *vf, uint64_t now, uint64_t want, struct e
 				ret = nvme_namespace_attach(&vf->ctrl, vf->is.id, nsid, pass, err);
 		}
 	}
-	return ret ? err_prefix(err, "VF %u: namespaces", vf->index) : 0;
+	if (ret)
+		err_prefix(err, "VF %u: namespaces", vf->index);
+	return ret;
 }
 
 static int nvme_claims(const struct host *host, const struct pci_addr *pf)

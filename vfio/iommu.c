@@ -327,7 +327,8 @@ static int attach_mapped(struct iommu *iommu, struct iommu_dev *dev, struct err 
 	iommu->listening = false;
 	iommu->devs = dev->next;
 	iommu->ops->detach(iommu, dev);
-	return err_prefix(err, "%s", dev->name);
+	err_prefix(err, "%s", dev->name);
+	return ret;
 }
 
 static int probe_by(struct vm *vm, const struct iommu_ops *ops, struct iommu_dev *dev,

@@ -38,7 +38,9 @@ static int pm_realize(struct dev *dev, struct err *err)
 	ret = irq_edge_init(&pm->irq, dev->vm, GSI_ACPI, err);
 	if (!ret)
 		ret = bus_map(&dev->vm->bus, &pm->range, BUS_PIO, PIO_ACPI, err);
-	return ret ? err_prefix(err, "%s", dev->id), ret : 0;
+	if (ret)
+		err_prefix(err, "%s", dev->id);
+	return ret;
 }
 
 static void pm_quiesce(struct dev *dev)

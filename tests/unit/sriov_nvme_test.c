@@ -211,6 +211,26 @@ static void test_each_fails(void **state)
 	each_fails(*state, -ENODEV, -ENODEV);
 }
 
+/* A caller that wants no message is told of the failure all the same. */
+static void test_no_message(void **state)
+{
+	struct vf_attrs want = attrs(2, 1, 1, 0x1);
+	struct rig *r = *state;
+	unsigned long k, commands;
+
+	fake_nvme_fail(r->nvme, 0, 0);
+	assert_int_equal(set(r, Q | V | O | N, 2, 1, 1, 0x1), 0);
+	commands = r->nvme->seen;
+	assert_int_equal(set(r, Q | V | O | N, 0, 0, 0, 0), 0);
+	for (k = 1; k <= commands; k++) {
+		fake_nvme_fail(r->nvme, k, -EACCES);
+		assert_int_equal(vf_attrs_write(&r->f->host, &r->pf, 0, &want, want.has, NULL),
+				 -EACCES);
+		fake_nvme_fail(r->nvme, 0, 0);
+		assert_int_equal(set(r, Q | V | O | N, 0, 0, 0, 0), 0);
+	}
+}
+
 static void test_statuses(void **state)
 {
 	static const struct {
@@ -366,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(test_order),	  rig_test(test_refusals), rig_test(test_bound),
 		rig_test(test_less_able), rig_test(test_each_fails), rig_test(test_statuses),
+		rig_test(test_less_able), rig_test(test_no_message), rig_test(test_statuses),
 		rig_test(test_lies),	  rig_test(test_pages),	   rig_test(test_reset),
 		rig_test(test_namespaces), rig_test(test_claims),
 	};

@@ -42,35 +42,33 @@ int err_sys(struct err *err, int code, const char *fmt, ...)
 	return code;
 }
 
-int err_prefix(struct err *err, const char *fmt, ...)
+void err_prefix(struct err *err, const char *fmt, ...)
 {
 	char old[ERR_MSG_MAX];
 	va_list ap;
 	size_t n;
 
 	if (!err)
-		return 0;
+		return;
 	memcpy(old, err->msg, sizeof(old));
 	va_start(ap, fmt);
 	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	va_end(ap);
 	n = strlen(err->msg);
 	snprintf(err->msg + n, sizeof(err->msg) - n, ": %.*s", (int)sizeof(old) - 1, old);
-	return err->code;
 }
 
-int err_append(struct err *err, const char *fmt, ...)
+void err_append(struct err *err, const char *fmt, ...)
 {
 	va_list ap;
 	size_t n;
 
 	if (!err)
-		return 0;
+		return;
 	n = strnlen(err->msg, sizeof(err->msg) - 1);
 	va_start(ap, fmt);
 	vsnprintf(err->msg + n, sizeof(err->msg) - n, fmt, ap);
 	va_end(ap);
-	return err->code;
 }
 
 void err_clear(struct err *err)

@@ -26,11 +26,12 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
 /* As err_set(), and appends ": " and the text of the errno. For a failed system call. */
 int err_sys(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "formatted: " in front of the message that is there. Returns the code that is there. */
-int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts "formatted: " in front of the message that is there. Returns nothing, as err_append(): the code
+ * is the caller's, for there may be no @err to keep it. */
+void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Appends to the message that is there (a remedy, a list). Returns the code that is there. */
-int err_append(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends to the message that is there (a remedy, a list). */
+void err_append(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Forgets code and message. */
 void err_clear(struct err *err);
