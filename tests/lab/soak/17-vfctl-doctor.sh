@@ -6,13 +6,8 @@
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0
-run() { # COMMAND...: vfctl, its output in $out and $err, its exit status in $status
-	"$VFCTL" "$@" >$out 2>$err
-	status=$?
-}
-json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 verdict() { # CHECK VERDICT: in the JSON of $out
 	json $out "any(c['check'] == '$1' and c['verdict'] == '$2' and (c['verdict'] == 'ok' or c['reason']) for c in d)"
 }

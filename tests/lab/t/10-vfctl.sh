@@ -5,32 +5,8 @@
 # back; what is in use left alone. Everything ends as it began.
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0
-# run COMMAND...: vfctl, its output in $out and $err, its exit status in $status
-run() {
-	"$VFCTL" "$@" >$out 2>$err
-	status=$?
-}
-# ok WHAT COMMAND...; refused WHAT PATTERN COMMAND...: status 1, nothing on stdout, one line on stderr
-ok() {
-	local what=$1
-	shift
-	run "$@"
-	if [ $status = 0 ]; then pass "$what"; else fail "$what: vfctl $*: $(cat $err)"; fi
-}
-refused() {
-	local what=$1 pattern=$2
-	shift 2
-	run "$@"
-	if [ $status = 1 ] && [ ! -s $out ] && [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then
-		pass "$what: $(cut -c1-160 $err)"
-	else
-		fail "$what: vfctl $*: status $status: $(cat $err $out)"
-	fi
-}
-# json FILE EXPRESSION: true when the expression holds for the document d
-json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 state() {
 	local dev
 	for dev in /sys/bus/pci/devices/*; do

@@ -5,12 +5,9 @@
 # what the plan says; and an apply killed before each of its writes, then run again.
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0 file=/etc/vfctl.yaml
-run() {
-	"$VFCTL" "$@" >$out 2>$err
-	status=$?
-}
+file=/etc/vfctl.yaml
 # gives STATUS WHAT COMMAND...
 gives() {
 	local wanted=$1 what=$2
@@ -18,7 +15,6 @@ gives() {
 	run "$@"
 	if [ $status = "$wanted" ]; then pass "$what"; else fail "$what: vfctl $*: status $status: $(cat $err $out)"; fi
 }
-json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 # All that vfctl may change, and all functions there are.
 state() {
 	local dev attr

@@ -6,28 +6,9 @@
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0
-run() {
-	"$@" >$out 2>$err
-	status=$?
-}
-ok() { # WHAT COMMAND...
-	local what=$1
-	shift
-	run "$@"
-	if [ $status = 0 ]; then pass "$what"; else fail "$what: $*: $(cat $err)"; fi
-}
-refused() { # WHAT PATTERN COMMAND...: status 1, nothing on stdout, one line on stderr
-	local what=$1 pattern=$2
-	shift 2
-	run "$@"
-	if [ $status = 1 ] && [ ! -s $out ] && [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then
-		pass "$what: $(cut -c1-200 $err)"
-	else
-		fail "$what: $*: status $status: $(cat $err $out)"
-	fi
-}
+run() { run_any "$@"; } # vfctl and others
 # vf_is IFNAME VF EXPRESSION: true when it holds for what ip says of that VF, as v
 vf_is() {
 	ip -j -d link show "$1" >/mnt/ip

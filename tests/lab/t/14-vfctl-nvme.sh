@@ -6,6 +6,7 @@
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
+. "$LAB_DIR/vfctl.sh"
 
 # One disk for each controller, and not one disk with three ways to it.
 modprobe nvme_core multipath=0
@@ -14,21 +15,6 @@ pf=$(lab_pf nvme)
 dev=/sys/bus/pci/devices/$pf
 wait_for 30 test -e "$dev/nvme" || die "the PF has no driver"
 ctrl=$(ls "$dev/nvme")
-out=/mnt/out err=/mnt/err
-
-ok() { # WHAT COMMAND...: vfctl does it
-	local what=$1
-	shift
-	if "$VFCTL" "$@" >$out 2>$err; then pass "$what"; else fail "$what: $(cat $err)"; fi
-}
-refused() { # WHAT PATTERN COMMAND...: vfctl says why not, in one line
-	local what=$1 pattern=$2
-	shift 2
-	if "$VFCTL" "$@" >$out 2>$err; then fail "$what: it was done"
-	elif [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then pass "$what"
-	else fail "$what: $(cat $err)"; fi
-	note "$(cat $err)"
-}
 secondaries() { # "VF state queues vectors" of each, as nvme-cli reads it
 	nvme list-secondary "/dev/$ctrl" -o json | python3 -c '
 import json, re, sys

@@ -8,32 +8,10 @@
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0
-run() {
-	"$VFCTL" "$@" >$out 2>$err
-	status=$?
-}
-# refused WHAT PATTERN COMMAND...: status 1, one line, and with --verbose no write before it
-refused() {
-	local what=$1 pattern=$2
-	shift 2
-	run "$@" --verbose
-	if [ $status = 1 ] && [ ! -s $out ] && [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then
-		pass "$what"
-	else
-		fail "$what: vfctl $*: status $status, not: $pattern"
-	fi
-	sed 's/^/# /' $err $out
-}
-# taken WHAT COMMAND...
-taken() {
-	local what=$1
-	shift
-	run "$@"
-	if [ $status = 0 ]; then pass "$what"; else fail "$what: vfctl $*: $(cat $err)"; fi
-}
-json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
+# Refused, and with --verbose in one line all the same: there was no write before.
+unwritten() { refused "$@" --verbose; }
 
 # The network of the lab gives every interface an address by itself, and this test its own.
 echo 0 | tee /proc/sys/net/ipv6/conf/{all,default}/accept_ra >/dev/null
@@ -57,16 +35,16 @@ ip link set bond0.7 master br0
 ip link set bond0.7 up
 ip link set br0 up
 chain="$eth is in bond0, that carries bond0.7, that is a port of br0"
-refused "below a bridge" ": $chain; take that apart or use --force=upper$" bind "$pf" vfio-pci
+unwritten "below a bridge" ": $chain; take that apart or use --force=upper$" bind "$pf" vfio-pci
 ip addr add 10.0.9.15/24 dev br0
-refused "that has an address" ": $chain with address 10.0.9.15; .* --force=address,upper$" unbind "$pf"
+unwritten "that has an address" ": $chain with address 10.0.9.15; .* --force=address,upper$" unbind "$pf"
 ip route add default via 10.0.9.2
-refused "and the default route" \
+unwritten "and the default route" \
 	": $chain with address 10.0.9.15 and the default route; .* --force=address,route,upper$" bind "$pf" vfio-pci
-refused "the route alone is enough" ": $chain with the default route; .* --force=route$" \
+unwritten "the route alone is enough" ": $chain with the default route; .* --force=route$" \
 	bind "$pf" vfio-pci --force=address,upper
 export SSH_CONNECTION="198.51.100.7 50000 10.0.9.15 22"
-refused "the session of who asks as well" \
+unwritten "the session of who asks as well" \
 	": your SSH session from 198.51.100.7 comes in through $eth \\(by bond0, bond0.7, br0\\) .*; $chain .*; or use --force=address,route,upper,ssh$" \
 	bind "$pf" vfio-pci
 bash -c "env -i $VFCTL unbind $pf --force=address,route,upper; exit" >$out 2>$err
@@ -74,7 +52,7 @@ check_log "which sudo took from the environment" \
 	": your SSH session from 198.51.100.7 comes in through $eth \\(by .*; come in another way or use --force=ssh$" $err
 run show "$pf" --json
 check "show has all of it" json $out "d['use']['in_use'] and sorted(sum((e['kinds'] for e in d['use']['evidence']), [])) == ['address', 'route', 'ssh', 'upper']"
-taken "with exactly these forced" bind "$pf" vfio-pci --force=ssh,upper,route,address
+ok "with exactly these forced" bind "$pf" vfio-pci --force=ssh,upper,route,address
 check "it is bound" [ "$(lab_driver "$pf")" = vfio-pci ]
 unset SSH_CONNECTION
 ip link del br0 && ip link del bond0
@@ -85,15 +63,15 @@ ip link add red type vrf table 100
 ip link set red up
 ip link set "$eth" master red
 ip link set "$eth" up
-refused "in a VRF" ": $eth is in red; .* --force=upper$" bind "$pf" vfio-pci
+unwritten "in a VRF" ": $eth is in red; .* --force=upper$" bind "$pf" vfio-pci
 ip addr add 10.0.8.15/24 dev "$eth"
 ip route add 203.0.113.0/24 via 10.0.8.2 table 100
-refused "with a route of the VRF's table" \
+unwritten "with a route of the VRF's table" \
 	": $eth is in red \\(.*\\); $eth is up with address 10.0.8.15 and the route to 203.0.113.0/24 \\(.*\\); or use --force=address,route,upper$" \
 	unbind "$pf"
 check "an SSH session of the VRF" grep -q "through $eth " <(
 	SSH_CONNECTION="203.0.113.9 50000 10.0.8.15 22" "$VFCTL" unbind "$pf" 2>&1)
-taken "forced" unbind "$pf" --force=address,route,upper
+ok "forced" unbind "$pf" --force=address,route,upper
 ip link del red
 igb_back
 
@@ -104,16 +82,16 @@ run show "$pf" --json
 check "a link-local address alone is no use" json $out "not d['use']['in_use']"
 ip addr add 2001:db8::15/64 dev "$eth" nodad
 ip route add default via 2001:db8::1
-refused "an IPv6 address and route" ": $eth is up with address 2001:db8::15 and the default route; .* --force=address,route$" bind "$pf" vfio-pci
+unwritten "an IPv6 address and route" ": $eth is up with address 2001:db8::15 and the default route; .* --force=address,route$" bind "$pf" vfio-pci
 ip addr flush dev "$eth" scope global
 ip -6 route flush default
 ip link add link "$eth" name tap7 type macvtap mode bridge
-refused "below a macvtap" ": $eth carries tap7; .* --force=upper$" bind "$pf" vfio-pci
+unwritten "below a macvtap" ": $eth carries tap7; .* --force=upper$" bind "$pf" vfio-pci
 ip link del tap7
 ip netns add box
 ip link set "$eth" netns box
-refused "in another namespace" ": its network interface is in another network namespace; .* --force=netns$" unbind "$pf"
-taken "forced" unbind "$pf" --force=netns
+unwritten "in another namespace" ": its network interface is in another network namespace; .* --force=netns$" unbind "$pf"
+ok "forced" unbind "$pf" --force=netns
 ip netns del box
 igb_back
 
@@ -123,34 +101,34 @@ echo HOLDING
 sleep 600
 END
 ip link set "$eth" up
-taken "two VFs" create "$pf" 2 --driver vfio-pci
+ok "two VFs" create "$pf" 2 --driver vfio-pci
 vf=$(lab_vf "$pf" 0)
 guest_start /mnt/log /mnt/initrd --device "vfio-pci,host=$vf"
 guest_saw 60 /mnt/log HOLDING || die "the guest did not start: $(cat /mnt/log.err)"
 guest="group [0-9]+ is open in viaduct \\(pid $guest_pid\\)"
-refused "a VF of a guest" "^vfctl: $vf: (.*; )?$guest.* --force=[a-z,]*vfio" unbind "$vf"
-refused "its PF's VFs" "its VF $vf is in use: $guest" destroy "$pf"
-refused "its PF's driver" "its 2 VFs would vanish with its driver igb .*its VF $vf is in use: .*--force=[a-z,]*vfio,vfs" bind "$pf" vfio-pci
+unwritten "a VF of a guest" "^vfctl: $vf: (.*; )?$guest.* --force=[a-z,]*vfio" unbind "$vf"
+unwritten "its PF's VFs" "its VF $vf is in use: $guest" destroy "$pf"
+unwritten "its PF's driver" "its 2 VFs would vanish with its driver igb .*its VF $vf is in use: .*--force=[a-z,]*vfio,vfs" bind "$pf" vfio-pci
 kill "$guest_pid"
 sleep 1
 kill -9 "$guest_pid" 2>/dev/null
 wait "$guest_pid" 2>/dev/null
-taken "without the guest" destroy "$pf"
+ok "without the guest" destroy "$pf"
 
-refused "half a group" \
+unwritten "half a group" \
 	"^vfctl: $e1000: in its group [0-9]+ $rtl is bound to 8139cp, so no guest could have it; run: vfctl bind $e1000 $rtl vfio-pci, or use --force=group$" \
 	bind "$e1000" vfio-pci
-taken "forced" bind "$e1000" vfio-pci --force=group
+ok "forced" bind "$e1000" vfio-pci --force=group
 check_log "it says what is missing" "group [0-9]+ is not viable: .*$rtl is bound to 8139cp" $out
-taken "all of it" bind "$e1000" "$rtl" vfio-pci
+ok "all of it" bind "$e1000" "$rtl" vfio-pci
 sleep 300 3<>"/dev/vfio/$(lab_group "$e1000")" &
 holder=$!
 wait_for 5 test -e "/proc/$holder/fd/3"
-taken "one is taken out" unbind "$rtl" --force=vfio
-refused "its companion is a guest's" "^vfctl: $rtl: group [0-9]+ is open in sleep \\(pid $holder\\); .* --force=group$" bind "$rtl" 8139cp
+ok "one is taken out" unbind "$rtl" --force=vfio
+unwritten "its companion is a guest's" "^vfctl: $rtl: group [0-9]+ is open in sleep \\(pid $holder\\); .* --force=group$" bind "$rtl" 8139cp
 kill $holder
 wait $holder 2>/dev/null
-taken "all back" bind "$e1000" "$rtl" default
+ok "all back" bind "$e1000" "$rtl" default
 
 # --- LVM on a RAID -------------------------------------------------------------------------------
 # The disk of a subsystem is a virtual device; nvme0c0n1 is but one path to it.
@@ -162,30 +140,30 @@ export DM_DISABLE_UDEV=1
 		vgcreate -y vg0 /dev/md0 && lvcreate -y -W n -Z n -L 32M -n root vg0 && lvcreate -y -W n -Z n -L 16M -n swap vg0
 } >/mnt/lvm 2>&1 || die "LVM: $(cat /mnt/lvm)"
 raid="$disk holds md0 \\(raid1\\), that holds dm-[01]"
-refused "below a RAID and LVM" "$raid \\(vg0-root\\).*$raid \\(vg0-swap\\).*--force=holder$|$raid \\(vg0-swap\\).*$raid \\(vg0-root\\).*--force=holder$" bind "$nvme" vfio-pci
+unwritten "below a RAID and LVM" "$raid \\(vg0-root\\).*$raid \\(vg0-swap\\).*--force=holder$|$raid \\(vg0-swap\\).*$raid \\(vg0-root\\).*--force=holder$" bind "$nvme" vfio-pci
 mkfs.ext4 -qF /dev/vg0/root && mkswap /dev/vg0/swap >/dev/null && mkdir -p /mnt/root && mount /dev/vg0/root /mnt/root
-refused "mounted" "$raid \\(vg0-root\\), mounted on /mnt/root.*--force=mount,holder$" unbind "$nvme"
+unwritten "mounted" "$raid \\(vg0-root\\), mounted on /mnt/root.*--force=mount,holder$" unbind "$nvme"
 swapon /dev/vg0/swap
-refused "and swapped to" "$raid \\(vg0-swap\\), swap space in use.*--force=mount,swap,holder$" bind "$nvme" vfio-pci
-refused "each by itself" ": $raid \\(vg0-swap\\), swap space in use; run swapoff or use --force=swap$" bind "$nvme" vfio-pci --force=mount,holder
+unwritten "and swapped to" "$raid \\(vg0-swap\\), swap space in use.*--force=mount,swap,holder$" bind "$nvme" vfio-pci
+unwritten "each by itself" ": $raid \\(vg0-swap\\), swap space in use; run swapoff or use --force=swap$" bind "$nvme" vfio-pci --force=mount,holder
 swapoff -a
-refused "the mount by itself" ": $raid \\(vg0-root\\), mounted on /mnt/root; unmount it or use --force=mount$" bind "$nvme" vfio-pci --force=holder
+unwritten "the mount by itself" ": $raid \\(vg0-root\\), mounted on /mnt/root; unmount it or use --force=mount$" bind "$nvme" vfio-pci --force=holder
 umount /mnt/root
 unshare -m sh -c "mount /dev/vg0/root /mnt/root && touch /mnt/mounted && exec sleep 300" &
 holder=$!
 wait_for 10 test -e /mnt/mounted
-refused "mounted elsewhere" ": $raid \\(vg0-root\\), mounted on /mnt/root in the mount namespace of sleep \\(pid $holder\\); .* --force=mount$" unbind "$nvme" --force=holder
+unwritten "mounted elsewhere" ": $raid \\(vg0-root\\), mounted on /mnt/root in the mount namespace of sleep \\(pid $holder\\); .* --force=mount$" unbind "$nvme" --force=holder
 kill $holder
 wait $holder 2>/dev/null
 vgchange -an vg0 >/dev/null 2>&1
-refused "the RAID alone" ": $disk holds md0 \\(raid1\\); take that apart or use --force=holder$" unbind "$nvme"
+unwritten "the RAID alone" ": $disk holds md0 \\(raid1\\); take that apart or use --force=holder$" unbind "$nvme"
 loop=$(losetup -f --show /dev/md0)
-refused "a loop device on it" "md0 \\(raid1\\), that holds ${loop#/dev/}; .* --force=holder$" unbind "$nvme"
+unwritten "a loop device on it" "md0 \\(raid1\\), that holds ${loop#/dev/}; .* --force=holder$" unbind "$nvme"
 losetup -d "$loop"
 mdadm --stop /dev/md0 >/dev/null 2>&1
 run show "$nvme"
 check_log "taken apart it is free" "in use: +no proof of it" $out
 mdadm --assemble --run /dev/md0 "/dev/$disk" >/dev/null 2>&1
-refused "up again" "md0 \\(raid1\\)" bind "$nvme" vfio-pci
-taken "forced" bind "$nvme" vfio-pci --force=holder
+unwritten "up again" "md0 \\(raid1\\)" bind "$nvme" vfio-pci
+ok "forced" bind "$nvme" vfio-pci --force=holder
 check "it is bound" [ "$(lab_driver "$nvme")" = vfio-pci ]

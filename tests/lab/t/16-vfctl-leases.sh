@@ -6,32 +6,10 @@
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
+. "$LAB_DIR/vfctl.sh"
 
-out=/mnt/out err=/mnt/err status=0
-run() { # COMMAND...: vfctl, its output in $out and $err, its exit status in $status
-	"$VFCTL" "$@" >$out 2>$err
-	status=$?
-}
-ok() { # WHAT COMMAND...
-	local what=$1
-	shift
-	run "$@"
-	check "$what" [ $status = 0 ]
-	[ $status = 0 ] || sed 's/^/# /' $err
-}
-refused() { # WHAT PATTERN COMMAND...: status 1, one line
-	local what=$1 pattern=$2
-	shift 2
-	run "$@"
-	if [ $status = 1 ] && [ ! -s $out ] && [ "$(wc -l <$err)" = 1 ] && grep -qE -- "$pattern" $err; then
-		pass "$what: $(cut -c1-160 $err)"
-	else
-		fail "$what: vfctl $*: status $status: $(cat $err $out)"
-	fi
-}
 records() { find /var/lib/vfctl/leases -name '0*' | wc -l; }
 no_record() { [ ! -e "/var/lib/vfctl/leases/$1" ]; }
-json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 
 igb_up 4
 modprobe igbvf
