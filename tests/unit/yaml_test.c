@@ -137,7 +137,7 @@ static void test_limits(void **state)
 	expect_big(repeat("", "- x\n", YAML_NODES_MAX - 1, ""), 0, "");
 	expect_big(repeat("", "- x\n", YAML_NODES_MAX, ""), -E2BIG, "too much in it");
 	expect_big(repeat("a: \"", "x", YAML_BYTES_MAX, "\"\n"), -E2BIG, "bytes, at most");
-	keys = p = malloc(YAML_KEYS_MAX * 10 + 10);
+	keys = p = calloc(YAML_KEYS_MAX + 1, 10);
 	assert_non_null(keys);
 	for (i = 0; i <= YAML_KEYS_MAX; i++)
 		p += sprintf(p, "k%zu: 1\n", i);

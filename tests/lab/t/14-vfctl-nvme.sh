@@ -47,7 +47,9 @@ vf0=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
 
 refused "online without queues" 'online: a VF of nvme[0-9]+ needs two queues' set "$vf0" online=on
 refused "more queues than a VF may have" 'queues: 3 asked for, nvme[0-9]+ gives a VF 2 at most' set "$vf0" queues=3
-refused "more than a number holds" 'not within' set "$vf0" queues=70000
+run set "$vf0" queues=70000
+check "more than a number holds is wrong usage ($(cat $err))" [ $status = 2 ]
+check_log "and which" 'queues: 70000 is not within 0 to 65535' $err
 refused "a namespace that is not there" 'cannot attach namespace 5 to controller 1' set "$vf0" namespaces=5
 agrees "nothing was changed" '1 0 0 0' '2 0 0 0'
 
