@@ -95,8 +95,8 @@ struct host {
  * @sysfs_root is NULL for the running host: /sys, /proc, /dev, locks in /run/vfctl, or for a user
  * other than root in $XDG_RUNTIME_DIR/vfctl, state in /run/viaduct and /var/lib/vfctl. With another
  * root DIR, the directories proc, dev, run and var/lib beside it (DIR/../proc ...) are used where
- * they exist, as in a host's tree mounted as a whole, and the running host's own where not. Allocates nothing; there is no host_done().
- * Returns 0 or -ENAMETOOLONG.
+ * they exist, as in a host's tree mounted as a whole, and the running host's own where not.
+ * Allocates nothing; there is no host_done(). Returns 0 or -ENAMETOOLONG.
  */
 int host_init(struct host *host, const char *sysfs_root, struct err *err);
 

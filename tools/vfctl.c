@@ -59,7 +59,8 @@ static const struct vfctl_command commands[] = {
 	  "and for VFIO without those of its IOMMU group that the host would still drive.\n"
 	  "With --owner the nodes of VFIO become that user's, who can then run guests with the\n"
 	  "functions without root; they go with the driver.\n",
-	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_OWNER) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 2, -1, true, false },
+	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_OWNER) | BIT(OPT_VERBOSE) |
+	  BIT(OPT_TIMEOUT), 2, -1, true, false },
 	{ "unbind", vfctl_unbind, "unbind FUNCTION... [--force=KIND] [--json]",
 	  "Takes the functions from their drivers and leaves them without one.\n",
 	  BIT(OPT_JSON) | BIT(OPT_FORCE) | BIT(OPT_VERBOSE) | BIT(OPT_TIMEOUT), 1, -1, true, false },

@@ -26,8 +26,8 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
 /* As err_set(), and appends ": " and the text of the errno. For a failed system call. */
 int err_sys(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts "formatted: " in front of the message that is there. Returns nothing, as err_append(): the code
- * is the caller's, for there may be no @err to keep it. */
+/* Puts "formatted: " in front of the message that is there. Returns nothing, as err_append(): the
+ * code is the caller's, for there may be no @err to keep it. */
 void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends to the message that is there (a remedy, a list). */
