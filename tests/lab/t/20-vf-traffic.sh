@@ -45,6 +45,7 @@ END
 guest_start /mnt/log /mnt/initrd --cpus 2 --device "net,host=$pf/vf0"
 guest_saw 330 /mnt/log QUIET-BEGIN || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
 sleep 1.5
+note "KiB of the guest's 512 MiB in huge pages: $(awk '/^AnonHugePages/ { print $2 }' "/proc/$guest_pid/smaps_rollup")"
 exits_on
 before=$(exits)
 switches() { awk '/^voluntary/ { print $2 }' "/proc/$guest_pid/task/$guest_pid/status"; }
