@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# lab: --cards igb --memory 6G --timeout 300
+# lab: --cards igb --memory 6G --timeout 300 --append hugepagesz=1G --append hugepages=1
 # lab-iommufd: long
 # Guest memory: transparent huge pages, pages of 2 MiB and 1 GiB out of the host's pool, shared, of a
 # node, too few of them; the memory-lock limit met and refused before anything is opened.
@@ -9,8 +9,7 @@ set -euo pipefail
 . "$LAB_DIR/product.sh"
 
 pool=/sys/kernel/mm/hugepages
-# The large ones first, while memory is in one piece.
-echo 1 >$pool/hugepages-1048576kB/nr_hugepages
+# The large one is from the host's boot, for later memory may be in pieces.
 echo 128 >$pool/hugepages-2048kB/nr_hugepages
 igb_up 1
 vf=$(lab_vf "$pf" 0)
