@@ -81,14 +81,16 @@ int vf_rules_bind_check(struct host *host, const struct pci_addr *addr, const ch
 {
 	struct vf_attrs attrs;
 	struct func_info info;
+	struct pci_addr pf;
 	char a[PCI_ADDR_STRLEN];
 
 	/* The VFs of a PF with nvme are for nvme, unless they are told otherwise. */
 	if (!strcmp(driver, BIND_DEFAULT))
 		driver = "nvme";
-	if (strcmp(driver, "nvme") != 0 || func_read(host, addr, &info, NULL) || !info.is_vf ||
-	    info.vf_index < 0 || !nvme_is_there(host, &info.pf) ||
-	    vf_attrs_read(host, &info.pf, (unsigned int)info.vf_index, &attrs, NULL) ||
+	if (strcmp(driver, "nvme") != 0 || func_pf_addr(host, addr, &pf) ||
+	    !nvme_is_there(host, &pf) || func_read(host, addr, &info, NULL) ||
+	    info.vf_index < 0 ||
+	    vf_attrs_read(host, &pf, (unsigned int)info.vf_index, &attrs, NULL) ||
 	    vf_rules_runs(driver, &attrs))
 		return 0;
 	pci_addr_str(addr, a);
