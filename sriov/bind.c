@@ -13,6 +13,7 @@
 #include "lock.h"
 #include "node_owner.h"
 #include "use.h"
+#include "vf_rules.h"
 
 #define DEV "bus/pci/devices/%s/"
 #define DRV "bus/pci/drivers/%s/"
@@ -73,6 +74,7 @@ static int override_write(struct host *host, const char *a, const char *value)
 int bind_state_restore(struct host *host, const struct bind_state *state, struct err *err)
 {
 	char a[PCI_ADDR_STRLEN];
+	struct err why = { .code = 0 };
 	struct bind_state now;
 	int ret, first = 0;
 
@@ -91,7 +93,8 @@ int bind_state_restore(struct host *host, const struct bind_state *state, struct
 				memcpy(now.override, state->driver, sizeof(now.override));
 		}
 		if (*state->driver) {
-			ret = host_write(host, a, DRV "bind", state->driver);
+			ret = vf_rules_bind_check(host, &state->addr, state->driver, &why);
+			ret = ret ? ret : host_write(host, a, DRV "bind", state->driver);
 			first = first ? first : ret;
 		}
 	}
@@ -102,8 +105,12 @@ int bind_state_restore(struct host *host, const struct bind_state *state, struct
 	func_driver(host, &state->addr, now.driver);
 	if (!first && strcmp(now.driver, state->driver) != 0)
 		first = -EIO;
-	return first ? err_sys(err, first, "%s: cannot bring back the driver %s", a,
-			       *state->driver ? state->driver : BIND_NONE) : 0;
+	if (first)
+		err_sys(err, first, "%s: cannot bring back the driver %s", a,
+			*state->driver ? state->driver : BIND_NONE);
+	if (why.code)
+		err_append(err, " (%s)", why.msg);
+	return first;
 }
 
 static bool is_bridge(const struct host *host, const struct pci_addr *addr)
@@ -201,7 +208,9 @@ static int step_bind(struct host *host, const struct bind_state *before, const c
 	pci_addr_str(&before->addr, a);
 	if (is_default(driver)) {
 		func_driver(host, &before->addr, now);
-		ret = *now ? 0 : host_write(host, a, "bus/pci/drivers_probe");
+		/* One that the driver cannot run is left without, as when none takes it. */
+		ret = *now || vf_rules_bind_check(host, &before->addr, driver, NULL) ?
+			      0 : host_write(host, a, "bus/pci/drivers_probe");
 		return ret ? bind_fail(host, before, driver, "drivers_probe", ret, err) : 0;
 	}
 	ret = host_write(host, a, DRV "bind", driver);
@@ -220,7 +229,9 @@ int func_bind_locked(struct host *host, const struct pci_addr *addr, const char 
 
 	ret = bind_state_read(host, addr, &before, err);
 	if (!ret && bind_changes(&before, driver)) {
-		ret = step_override(host, &before, driver, err);
+		ret = is_default(driver) ? 0 : vf_rules_bind_check(host, addr, driver, err);
+		if (!ret)
+			ret = step_override(host, &before, driver, err);
 		if (!ret)
 			ret = step_unbind(host, &before, driver, err);
 		if (!ret)

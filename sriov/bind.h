@@ -42,15 +42,15 @@ struct bind_report {
  * the mask @force apart. The
  * order of writes is driver_override, the old driver's unbind, the new driver's bind (or
  * drivers_probe for BIND_DEFAULT); then the driver link is read back. With BIND_DEFAULT it is no
- * error when no driver takes the function, as with a VF whose PF has sriov_drivers_autoprobe 0:
- * the report says so.
+ * error when no driver takes the function, as with a VF whose PF has sriov_drivers_autoprobe 0, or
+ * an NVMe VF that is offline, for which none is asked: the report says so.
  *
  * With host->owner the nodes of all of them become that user's at the end (node_owner.h), or else
  * nothing is changed; that they are in use is then looked for in any case.
  *
  * @reports is NULL or has room for @count. Returns 0; -EINVAL (nonsense driver name), -ENOENT
- * (driver not loaded), -ENODEV (no such function), -EBUSY, -EACCES (not root), -EINTR
- * (host->stop), or what the kernel answered, explained in the message.
+ * (driver not loaded), -ENODEV (no such function), -EBUSY, -EAGAIN (an NVMe VF that is offline, for
+ * nvme; vf_rules.h), -EACCES (not root), -EINTR (host->stop), or what the kernel answered, explained in the message.
  */
 int func_bind(struct host *host, const struct pci_addr *addrs, size_t count, const char *driver,
 	      unsigned int force, struct bind_report *reports, struct err *err);

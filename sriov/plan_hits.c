@@ -302,6 +302,22 @@ static void block_driver(struct blocks *b, const char *driver, const struct pci_
 		      "amd_iommu=on", a, driver);
 }
 
+/* The VF that a step gives to a driver, as it will be then. */
+static void block_vf_driver(struct blocks *b, const struct plan_func *f,
+			    const struct plan_step *step, const char *a)
+{
+	const struct vf_state *want = &f->want.vfs[step->vf];
+
+	if (!*want->bind.driver)
+		return;
+	block_driver(b, want->bind.driver,
+		     step->made ? &f->now.bind.addr : &f->now.vfs[step->vf].bind.addr, a);
+	if (!vf_rules_runs(want->bind.driver, &want->attrs))
+		block(b, false, "%s: VF %u: driver %s cannot run a controller that is offline; give "
+		      "the VF queues, vectors and online: on, or driver: none", a, step->vf,
+		      want->bind.driver);
+}
+
 /* Settings that the file asks of a VF which shows all that it has. */
 static void block_settings(struct blocks *b, const struct plan_func *f, unsigned int vf,
 			   const char *a)
@@ -342,10 +358,7 @@ static void block_step(struct blocks *b, const struct plan_step *step)
 			block_settings(b, f, step->vf, a);
 		break;
 	case PLAN_VF_DRIVER:
-		if (*f->want.vfs[step->vf].bind.driver)
-			block_driver(b, f->want.vfs[step->vf].bind.driver,
-				     step->made ? &f->now.bind.addr :
-						  &f->now.vfs[step->vf].bind.addr, a);
+		block_vf_driver(b, f, step, a);
 		break;
 	default:
 		break;

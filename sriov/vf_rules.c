@@ -7,7 +7,9 @@
 
 #include "base/err.h"
 #include "base/util.h"
+#include "bind.h"
 #include "func.h"
+#include "nvme_admin.h"
 
 #define IFF_UP_BIT 1 /* linux/if.h, IFF_UP */
 
@@ -65,4 +67,34 @@ int vf_rules_check(const struct host *host, const struct pci_addr *pf, struct er
 			return rules[i].check(host, &info, err);
 	}
 	return 0;
+}
+
+/* nvme_probe() waits for a controller that is offline until its time-out, and fails. */
+bool vf_rules_runs(const char *driver, const struct vf_attrs *attrs)
+{
+	return strcmp(driver, "nvme") != 0 || !(attrs->has & BIT(VF_ATTR_ONLINE)) ||
+	       attrs->value[VF_ATTR_ONLINE];
+}
+
+int vf_rules_bind_check(struct host *host, const struct pci_addr *addr, const char *driver,
+			struct err *err)
+{
+	struct vf_attrs attrs;
+	struct func_info info;
+	struct pci_addr pf;
+	char a[PCI_ADDR_STRLEN];
+
+	/* The VFs of a PF with nvme are for nvme, unless they are told otherwise. */
+	if (!strcmp(driver, BIND_DEFAULT))
+		driver = "nvme";
+	if (strcmp(driver, "nvme") != 0 || func_pf_addr(host, addr, &pf) ||
+	    !nvme_is_there(host, &pf) || func_read(host, addr, &info, NULL) ||
+	    info.vf_index < 0 ||
+	    vf_attrs_read(host, &pf, (unsigned int)info.vf_index, &attrs, NULL) ||
+	    vf_rules_runs(driver, &attrs))
+		return 0;
+	pci_addr_str(addr, a);
+	return err_set(err, -EAGAIN, "%s: its controller is offline, and %s cannot run it; run: "
+		       "vfctl set %s queues=2 vectors=1 online=on (with more of both for more than "
+		       "one queue of data)", a, driver, a);
 }

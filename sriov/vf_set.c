@@ -10,6 +10,7 @@
 #include "func.h"
 #include "lock.h"
 #include "use.h"
+#include "vf_rules.h"
 
 static int find_vf(const struct host *host, const struct pci_addr *vf, struct vf_set_report *r,
 		   struct err *err)
@@ -44,13 +45,36 @@ static bool asks_for_no_driver(uint32_t which)
 	return false;
 }
 
-static int take_driver(struct host *host, const struct pci_addr *vf, unsigned int force,
+/* The driver has to get back what it can run. */
+static int check_driver(const struct vf_set_report *r, const struct vf_attrs *want,
+			const char *driver, struct err *err)
+{
+	struct vf_attrs then = r->before;
+	char a[PCI_ADDR_STRLEN];
+	unsigned int i;
+
+	for (i = 0; i < VF_ATTR_COUNT; i++) {
+		if (want->has & BIT(i))
+			then.value[i] = want->value[i];
+	}
+	if (vf_rules_runs(driver, &then))
+		return 0;
+	pci_addr_str(&r->vf, a);
+	return err_set(err, -EBUSY, "%s: %s has it and cannot run a controller that is offline; run: "
+		       "vfctl unbind %s, and then this again%s", a, driver, a,
+		       r->before.value[VF_ATTR_ONLINE] ? "" : ", or add online=on");
+}
+
+static int take_driver(struct host *host, const struct vf_set_report *r,
+		       const struct vf_attrs *want, const char *driver, unsigned int force,
 		       struct err *err)
 {
 	struct bind_report report;
-	int ret = use_check(host, NULL, vf, force, NULL, err);
+	int ret = use_check(host, NULL, &r->vf, force, NULL, err);
 
-	return ret ? ret : func_bind_locked(host, vf, BIND_NONE, &report, err);
+	if (!ret)
+		ret = check_driver(r, want, driver, err);
+	return ret ? ret : func_bind_locked(host, &r->vf, BIND_NONE, &report, err);
 }
 
 /* After a failure: what of @which is not as it was. What the VF did not tell before stays, and one
@@ -86,7 +110,7 @@ static int change(struct host *host, struct vf_set_report *r, const struct vf_at
 	if (ret)
 		return ret;
 	if (asks_for_no_driver(r->changed) && *state.driver) {
-		ret = take_driver(host, &r->vf, force, err);
+		ret = take_driver(host, r, want, state.driver, force, err);
 		if (ret)
 			return ret;
 		taken = true;

@@ -16,7 +16,8 @@ struct vf_set_report {
 /*
  * Gives @vf the settings of @want that differ from what it has. Where one of them asks for a VF
  * without driver (vf_attr_row()->cost), @vf is taken from its driver meanwhile; that is refused
- * with -EBUSY while it is in use (use.h), kinds of use in the mask @force apart. Takes the card's
+ * with -EBUSY while it is in use (use.h), kinds of use in the mask @force apart, and when that driver
+ * could not run it afterwards: nvme a controller that is offline. Takes the card's
  * lock. When a setting fails, those before it are put back, and what cannot be is told.
  *
  * Returns 0; -ENOTSUP for a function that is no VF, or a setting that its card does not have;

@@ -12,6 +12,7 @@
 #include "sriov/bind.h"
 #include "sriov/func.h"
 #include "sriov/vf.h"
+#include "sriov/vf_attr.h"
 #include "vfctl.h"
 #include "vfctl_json.h"
 
@@ -119,6 +120,7 @@ int vfctl_create(struct vfctl *v, int argc, char **argv)
 	ret = take_owner(v, v->value[OPT_DRIVER]);
 	if (ret)
 		return ret;
+	vf_attr_init(&v->host);
 	if (func_resolve(&v->host, argv[0], &pf, &err) ||
 	    vf_create(&v->host, &pf, (unsigned int)MIN(count, UINT_MAX), v->value[OPT_DRIVER],
 		      v->force, &report, &err))
@@ -196,6 +198,7 @@ static int bind_named(struct vfctl *v, size_t count, char **names, const char *d
 
 	if (ret)
 		err_sys(&err, ret, "%zu functions", count);
+	vf_attr_init(&v->host);
 	for (i = 0; i < count && !ret; i++)
 		ret = func_resolve(&v->host, names[i], &addrs[i], &err);
 	if (!ret)

@@ -32,3 +32,11 @@ refused() {
 }
 # json FILE EXPRESSION: true when the expression holds for the document d
 json() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
+
+# pci_state: every function, its driver, and all that vfctl may change of it. In few processes: an
+# emulated host starts some twenty of them a second.
+pci_state() {
+	ls /sys/bus/pci/devices
+	find /sys/bus/pci/devices/*/ -maxdepth 1 -name driver -printf '%p %l\n' | sort
+	grep -aH '' /sys/bus/pci/devices/*/{driver_override,sriov_numvfs,sriov_drivers_autoprobe}
+}

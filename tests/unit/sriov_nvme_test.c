@@ -15,11 +15,15 @@
 #include "base/util.h"
 #include "fake_nvme.h"
 #include "fake_sysfs.h"
+#include "sriov/bind.h"
+#include "sriov/func.h"
 #include "sriov/nvme_admin.h"
 #include "sriov/vf.h"
 #include "sriov/vf_attr.h"
+#include "sriov/vf_set.h"
 
 #define PF "0000:02:00.0"
+#define VF0 "0000:02:10.0"
 #define NVME_DIR "sys/devices/pci0000:00/" PF "/nvme/"
 
 #define Q BIT(VF_ATTR_QUEUES)
@@ -379,6 +383,101 @@ static void test_claims(void **state)
 	assert_int_equal(set(r, Q, 2, 0, 0, 0), -ENOTSUP);
 }
 
+static int set_vf(struct rig *r, uint32_t which, uint64_t queues, uint64_t vectors, uint64_t online)
+{
+	struct vf_attrs want = attrs(queues, vectors, online, 0);
+	struct pci_addr vf = fake_at(VF0);
+
+	want.has = which;
+	r->nvme->log[0] = '\0';
+	err_clear(&r->err);
+	return vf_set(&r->f->host, &vf, &want, 0, NULL, &r->err);
+}
+
+static int bind_vf(struct rig *r, const char *driver)
+{
+	struct pci_addr vf = fake_at(VF0);
+
+	err_clear(&r->err);
+	return func_bind(&r->f->host, &vf, 1, driver, 0, NULL, &r->err);
+}
+
+static void expect_driver(struct rig *r, const char *driver)
+{
+	const struct pci_addr vf = fake_at(VF0);
+	char now[HOST_NAME_MAX];
+
+	func_driver(&r->f->host, &vf, now);
+	assert_string_equal(now, driver);
+}
+
+/* Whatever the order: nvme is never asked to bind a VF that is offline, and none is left with it. */
+static void test_offline_driver(void **state)
+{
+	struct rig *r = *state;
+	unsigned long writes = r->f->host.writes;
+	struct pci_addr vf = fake_at(VF0);
+	struct bind_state bound = { .addr = vf, .driver = "nvme", .override = "nvme" };
+
+	expect_refusal(r, bind_vf(r, "nvme"), -EAGAIN, VF0 ": its controller is offline, and nvme "
+		       "cannot run it; run: vfctl set " VF0 " queues=2 vectors=1 online=on");
+	assert_int_equal(r->f->host.writes, writes);
+	/* The kernel's choice is nvme: it is not asked, and to have no driver is no error then. */
+	assert_int_equal(bind_vf(r, BIND_DEFAULT), 0);
+	assert_int_equal(r->f->host.writes, writes);
+	expect_driver(r, "");
+	/* The way back of a change binds by another path. */
+	assert_int_equal(bind_state_restore(&r->f->host, &bound, &r->err), -EAGAIN);
+	assert_non_null(strstr(r->err.msg, "cannot bring back the driver nvme"));
+	assert_non_null(strstr(r->err.msg, "its controller is offline"));
+	expect_driver(r, "");
+	/* As does the making of VFs, which all go again. */
+	assert_int_equal(vf_destroy(&r->f->host, &r->pf, 0, NULL, &r->err), 0);
+	assert_int_equal(vf_create(&r->f->host, &r->pf, 2, "nvme", 0, NULL, &r->err), -EAGAIN);
+	assert_non_null(strstr(r->err.msg, "its controller is offline"));
+	assert_false(func_exists(&r->f->host, &vf));
+
+	assert_int_equal(vf_create(&r->f->host, &r->pf, 2, "none", 0, NULL, &r->err), 0);
+	assert_int_equal(set_vf(r, Q | V | O, 2, 1, 1), 0);
+	assert_int_equal(bind_vf(r, "nvme"), 0);
+	writes = r->f->host.writes;
+	expect_refusal(r, set_vf(r, O, 0, 0, 0), -EBUSY, VF0 ": nvme has it and cannot run a "
+		       "controller that is offline; run: vfctl unbind " VF0 ", and then this again");
+	assert_null(strstr(r->err.msg, "or add online=on"));
+	expect_refusal(r, set_vf(r, Q | V | O, 0, 0, 0), -EBUSY, "nvme has it");
+	assert_int_equal(r->f->host.writes, writes);
+	expect_driver(r, "nvme");
+	/* Other settings take it away and give it back. */
+	assert_int_equal(set_vf(r, Q, 3, 0, 0), 0);
+	expect_driver(r, "nvme");
+	expect(r, 3, 1, 1, 0);
+	/* The card took it offline under the driver: what would leave it so is refused. */
+	r->nvme->vfs[0].online = false;
+	expect_refusal(r, set_vf(r, Q, 2, 0, 0), -EBUSY, "and then this again, or add online=on");
+	assert_int_equal(set_vf(r, Q | O, 2, 0, 1), 0);
+	expect_driver(r, "nvme");
+	/* After what the message says, it works. */
+	assert_int_equal(bind_vf(r, BIND_NONE), 0);
+	assert_int_equal(set_vf(r, Q | V | O, 0, 0, 0), 0);
+	expect(r, 0, 0, 0, 0);
+}
+
+/* A driver that does not mind is not kept from it, nor is any when the controller does not tell. */
+static void test_offline_others(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(bind_vf(r, "vfio-pci"), 0);
+	assert_int_equal(set_vf(r, Q | V | O, 2, 1, 1), 0);
+	assert_int_equal(set_vf(r, O, 0, 0, 0), 0);
+	expect_driver(r, "vfio-pci");
+	fake_nvme_fail(r->nvme, 1, -EACCES);
+	assert_int_equal(bind_vf(r, "nvme"), 0);
+	assert_int_equal(bind_vf(r, BIND_NONE), 0);
+	r->nvme->virtualization = false;
+	assert_int_equal(bind_vf(r, "nvme"), 0);
+}
+
 #define rig_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -389,6 +488,7 @@ int main(void)
 		rig_test(test_less_able), rig_test(test_no_message), rig_test(test_statuses),
 		rig_test(test_lies),	  rig_test(test_pages),	   rig_test(test_reset),
 		rig_test(test_namespaces), rig_test(test_claims),
+		rig_test(test_offline_driver), rig_test(test_offline_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,12 +284,48 @@ static void test_hits(void **state)
 	one_free(plan);
 }
 
+/* Driver nvme and the setting online of one VF, as they are and as the file has them. */
+static void expect_runs(struct fake *f, const char *driver, uint64_t is, uint64_t asked, bool runs)
+{
+	struct plan *plan = one_new(1);
+	struct plan_func *func = plan->funcs;
+	struct plan_block *blocks;
+	size_t count;
+
+	func->now.vfs[0].attrs = (struct vf_attrs){ .has = BIT(VF_ATTR_ONLINE) };
+	func->now.vfs[0].attrs.value[VF_ATTR_ONLINE] = is;
+	want_count(func, 1);
+	want_vf_driver(func, 0, driver);
+	want_vf_attr(func, 0, VF_ATTR_ONLINE, asked);
+	assert_int_equal(plan_make(plan, NULL), 0);
+	assert_int_equal(plan_blocks(&f->host, plan, &blocks, &count, NULL), 0);
+	assert_int_equal(count, runs ? 0 : 1);
+	if (!runs)
+		assert_non_null(strstr(blocks[0].text, "0000:01:00.0: VF 0: driver nvme cannot run a "
+				       "controller that is offline; give the VF queues"));
+	free(blocks);
+	one_free(plan);
+}
+
+static void test_offline(void **state)
+{
+	struct fake *f = *state;
+
+	expect_runs(f, "nvme", 0, 1, true);
+	expect_runs(f, "nvme", 1, 1, true);
+	expect_runs(f, "nvme", 0, 0, false);
+	expect_runs(f, "nvme", 1, 0, false);
+	expect_runs(f, "igbvf", 1, 0, true);
+	expect_runs(f, "none", 1, 0, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing),	    cmocka_unit_test(test_count),
 		cmocka_unit_test(test_settings),    cmocka_unit_test(test_itself),
 		cmocka_unit_test(test_left_behind), fake_lab_test(test_hits),
+		fake_lab_test(test_offline),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

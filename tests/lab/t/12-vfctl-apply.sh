@@ -15,15 +15,8 @@ gives() {
 	run "$@"
 	if [ $status = "$wanted" ]; then pass "$what"; else fail "$what: vfctl $*: status $status: $(cat $err $out)"; fi
 }
-# All that vfctl may change, and all functions there are.
 state() {
-	local dev attr
-	for dev in /sys/bus/pci/devices/*; do
-		echo "${dev##*/} $(lab_driver "${dev##*/}")"
-		for attr in driver_override sriov_numvfs sriov_drivers_autoprobe; do
-			[ ! -e "$dev/$attr" ] || echo "${dev##*/} $attr $(od -An -c "$dev/$attr" | xargs)"
-		done
-	done
+	pci_state
 	ip link show "$eth" | grep ' vf '
 }
 same() { # FILE WHAT
@@ -150,7 +143,7 @@ killed_at() {
 	grep -q 'killed by SIGKILL' /mnt/strace
 } 2>/dev/null
 # Every LAB_KILL_STEP-th call of each kind; tests/lab/soak takes every one, which takes minutes.
-step=${LAB_KILL_STEP:-5}
+step=${LAB_KILL_STEP:-8}
 for call in write sendmsg rename unlink; do
 	for ((k = 1; k < 100; k += step)); do
 		killed_at $call $k || break

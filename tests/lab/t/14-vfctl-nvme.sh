@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --cards nvme --timeout 300
 # NVMe VFs: queues, vectors, online and namespaces by vfctl, as nvme-cli sees them; both VFs used by
-# the host's own driver; then back to nothing, as it was.
+# the host's own driver; then back to nothing, as it was. By hand, and then from a file.
 set -uo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
@@ -45,6 +45,8 @@ agrees "no VF has anything" '1 0 0 0' '2 0 0 0'
 ok "two VFs without a driver" create "$pf" 2 --driver none
 vf0=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
 
+refused "nvme for a VF that is offline" "$vf0: its controller is offline, and nvme cannot run it; run: vfctl set" bind "$vf0" nvme
+check "it was not asked" [ -z "$(lab_driver "$vf0")" ]
 refused "online without queues" 'online: a VF of nvme[0-9]+ needs two queues' set "$vf0" online=on
 refused "more queues than a VF may have" 'queues: 3 asked for, nvme[0-9]+ gives a VF 2 at most' set "$vf0" queues=3
 run set "$vf0" queues=70000
@@ -98,11 +100,61 @@ exec 4<&-
 refused "resources of a VF whose disk is mounted" 'mount' set "$vf0" queues=0 vectors=0 online=off
 check "it is still there" test -e "/mnt/fs/lost+found"
 umount /mnt/fs
+refused "offline under the driver" "$vf0: nvme has it and cannot run .*; run: vfctl unbind $vf0" set "$vf0" online=off
+check "which still has it" [ "$(lab_driver "$vf0")" = nvme ]
 ok "both back from the driver" unbind "$vf0" "$vf1"
 ok "offline, without resources" set "$vf0" queues=0 vectors=0 online=off
 agrees "the first VF has nothing" '1 0 0 0' '2 1 2 1'
 ok "no VFs" destroy "$pf"
 snapshot >/mnt/after
 check "all as it was" diff /mnt/before /mnt/after
+
+# --- from a file ---------------------------------------------------------------------------------
+file=/mnt/vfctl.yaml
+cat >$file <<END
+version: 1
+devices:
+  - name: disk
+    match: {address: "$pf", driver: nvme}
+    vfs: 2
+    vf-defaults: {queues: 2, vectors: 1, online: off, namespaces: "1", driver: nvme}
+END
+refused "a file that gives nvme what is offline" "VF 0: driver nvme cannot run a controller that is offline.*nothing was changed" apply --file "$file"
+sed -i 's/online: off/online: on/' $file
+# As above: while the PF has it, it cannot be attached to a VF.
+nvme detach-ns "/dev/$ctrl" --namespace-id=1 --controllers=0 >/dev/null || fail "nvme detach-ns from the PF"
+snapshot >/mnt/before
+run plan --file "$file"
+check "plan: there is something to do" [ $status = 2 ]
+sed 's/^/# /' $out
+check_log "and what" 'disk: VF 1: vectors 1, queues 2, online on, namespaces 1' $out
+snapshot >/mnt/after
+check "plan changed nothing" diff /mnt/before /mnt/after
+ok "apply" apply --file "$file"
+agrees "what the file asks for" '1 1 2 1' '2 1 2 1'
+vf0=$(lab_vf "$pf" 0) vf1=$(lab_vf "$pf" 1)
+check "both have the driver" [ "$(lab_driver "$vf0") $(lab_driver "$vf1")" = "nvme nvme" ]
+first=$(disk "$vf0") && second=$(disk "$vf1") || fail "no disks: $(dmesg | grep -i nvme | tail -n 5)"
+check "nvme list-ctrl: the VFs have the namespace, and the PF has not" \
+	[ "$(nvme list-ctrl "/dev/$ctrl" --namespace-id=1 | sed -n 's/.*\]://p' | paste -sd ' ')" = "0x1 0x2" ]
+# uses WRITER READER MIB: data of its own through one, as the other and the card then have it
+uses() {
+	head -c $((4 << 20)) /dev/urandom >/mnt/data
+	dd if=/mnt/data of="/dev/$1" bs=1M seek="$3" oflag=direct conv=fsync status=none &&
+		cmp /mnt/data <(dd if="/dev/$1" bs=1M skip="$3" count=4 iflag=direct status=none) &&
+		cmp /mnt/data <(dd if="/dev/$2" bs=1M skip="$3" count=4 iflag=direct status=none) &&
+		[ "$(l0 checksum nvme $(($3 << 20)) $((4 << 20)) | cut -d' ' -f1)" = "$(sha256sum </mnt/data | cut -d' ' -f1)" ]
+}
+check "written by the first, read by both, and on the card" uses "$first" "$second" 32
+check "written by the second, read by both, and on the card" uses "$second" "$first" 40
+run plan --file "$file"
+check "plan: nothing to do ($(tail -n 1 $out))" [ $status = 0 ]
+ok "apply again" apply --file "$file" --verbose
+check "writes nothing" [ "$(grep -c 'vfctl: write' $err)" = 0 ]
+check_log "and says so" '^0 steps, 0 writes$' $out
+ok "restore" restore
+snapshot >/mnt/after
+check "all as it was at the start" diff /mnt/before /mnt/after
+nvme attach-ns "/dev/$ctrl" --namespace-id=1 --controllers=0 >/dev/null || fail "nvme attach-ns to the PF"
 check "the host's log is clean" [ -z "$(dmesg | grep -E 'BUG|WARNING|DMAR.*fault|Call Trace')" ]
 ((lab_failed == 0)) || dmesg | grep -iE 'nvme|vfio' | tail -n 30 | sed 's/^/# /'
