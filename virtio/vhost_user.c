@@ -63,8 +63,9 @@ static int get_config(struct vhost_user_hello *h, unsigned int config_size, stru
 	if (ret)
 		return ret;
 	if (config.offset || config.size != config_size)
-		return err_set(err, -EPROTO, "it answers with %u bytes of configuration at %u, not "
-			       "%u at 0", config.size, config.offset, config_size);
+		return err_set(err, -EPROTO,
+			       "it answers with %u bytes of configuration at %u, not %u at 0",
+			       config.size, config.offset, config_size);
 	memcpy(h->config, config.bytes, config_size);
 	return 0;
 }
@@ -203,10 +204,10 @@ static int give_memory(struct vhost_user *vu, struct err *err)
 	unsigned int i;
 
 	for (i = 0; i < mem->bank_count; i++) {
-		table.regions[i] = (struct vhost_user_region){
-			mem->banks[i].gpa, mem->banks[i].size, (uintptr_t)mem->banks[i].hva,
-			mem->banks[i].fd_offset
-		};
+		table.regions[i] =
+			(struct vhost_user_region){ mem->banks[i].gpa, mem->banks[i].size,
+						    (uintptr_t)mem->banks[i].hva,
+						    mem->banks[i].fd_offset };
 		fds[i] = mem->memfd;
 	}
 	ret = vhost_user_send(vu->hello.fd, VHOST_USER_SET_MEM_TABLE,
@@ -328,11 +329,11 @@ static void hang_up(struct vhost_user *vu)
 }
 
 /*
- * Where the next server goes on. What the last one gave back stands in the used ring, and what it had
- * taken and not given back is in the record of what was in flight. Without that record only a ring with
- * nothing in flight can go on: requests may have been done in any order, so an entry of the available
- * ring behind the used index may be one that is done, whose buffers are the guest's again. Then the
- * driver has to reset the device.
+ * Where the next server goes on. What the last one gave back stands in the used ring, and what it
+ * had taken and not given back is in the record of what was in flight. Without that record only a
+ * ring with nothing in flight can go on: requests may have been done in any order, so an entry of
+ * the available ring behind the used index may be one that is done, whose buffers are the guest's
+ * again. Then the driver has to reset the device.
  */
 static void ring_lost(struct vhost_user *vu, struct vhost_user_ring *ring)
 {
@@ -341,7 +342,7 @@ static void ring_lost(struct vhost_user *vu, struct vhost_user_ring *ring)
 	ring->base = virtq_split_used_index(ring->vq);
 	if (vu->inflight_fd < 0 && ring->base != virtq_split_avail_index(ring->vq))
 		virtq_stop(ring->vq, "its server went with requests under way and kept no record "
-			   "of them; its driver has to reset it");
+				     "of them; its driver has to reset it");
 }
 
 /* The server is gone, or of no use any more. */
@@ -383,7 +384,8 @@ static int attend(struct vhost_user *vu, struct err *err)
 			      &vu->vdev->dev->lock, server_event, vu, &vu->watch, err);
 }
 
-/* Another server, perhaps of another build. The driver has negotiated, and cannot be asked again. */
+/* Another server, perhaps of another build. The driver has negotiated, and cannot be asked again.
+ */
 static int fits(struct vhost_user *vu, const struct vhost_user_hello *h, struct err *err)
 {
 	uint64_t missing = vu->vdev->acked & ~h->features;
@@ -418,8 +420,8 @@ static void found(struct vhost_user *vu, struct vhost_user_hello *h, struct err 
 
 	if (ret) {
 		close(h->fd);
-		log_limited(vu->vm->log, &vu->limit, LOG_WARN, "%s: %s: its server is of no use: %s",
-			    vu->id, vu->path, err->msg);
+		log_limited(vu->vm->log, &vu->limit, LOG_WARN,
+			    "%s: %s: its server is of no use: %s", vu->id, vu->path, err->msg);
 		retry_later(vu);
 		return;
 	}
@@ -488,11 +490,13 @@ int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct
 	vu->id = id;
 	vu->hello.fd = -1;
 	vu->inflight_fd = -1;
-	vu->ask = (struct vhost_user_ask){ .path = vu->path, .config_size = vu->config_size,
-					   .done_fd = -1, .hello.fd = -1 };
+	vu->ask = (struct vhost_user_ask){
+		.path = vu->path, .config_size = vu->config_size, .done_fd = -1, .hello.fd = -1
+	};
 	vu->open = true;
 	if (vm->mem.memfd < 0)
-		return err_set(err, -EINVAL, "its server must be given guest memory, which is "
+		return err_set(err, -EINVAL,
+			       "its server must be given guest memory, which is "
 			       "private; add share=on to --memory");
 	ret = ask(vu->path, vu->config_size, &vu->hello, err);
 	if (ret)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A device whose rings another process serves, by the vhost-user protocol (vhost_user_conn.h): it is
- * given guest memory and each ring's addresses, doorbell and interrupt, and from then on a request
- * costs this process nothing.
+ * A device whose rings another process serves, by the vhost-user protocol (vhost_user_conn.h): it
+ * is given guest memory and each ring's addresses, doorbell and interrupt, and from then on a
+ * request costs this process nothing.
  *
- * The process may go and come back. Meanwhile the guest's requests wait; when one listens again, it is
- * given the rings from where the used ring stands, and, where both ends can, the record of what was
- * in flight (INFLIGHT_SHMFD), which lives in memory that this process keeps.
+ * The process may go and come back. Meanwhile the guest's requests wait; when one listens again, it
+ * is given the rings from where the used ring stands, and, where both ends can, the record of what
+ * was in flight (INFLIGHT_SHMFD), which lives in memory that this process keeps.
  *
- * Loop thread with the device's lock held, but for open, bind and close, which are without it. Asking a
- * server what it is, which may take it long, is done by a thread of its own.
+ * Loop thread with the device's lock held, but for open, bind and close, which are without it.
+ * Asking a server what it is, which may take it long, is done by a thread of its own.
  */
 #ifndef VIADUCT_VIRTIO_VHOST_USER_H
 #define VIADUCT_VIRTIO_VHOST_USER_H
@@ -51,9 +51,9 @@ struct vhost_user_ask {
 
 struct vhost_user_ring {
 	bool started;
-	uint16_t base;	   /* the next entry of the available ring that the server is to take */
-	int own_fd;	   /* interrupts that cannot go straight to the guest come here */
-	int call_fd;	   /* what the server was given: a vector's eventfd, or own_fd */
+	uint16_t base; /* the next entry of the available ring that the server is to take */
+	int own_fd;    /* interrupts that cannot go straight to the guest come here */
+	int call_fd;   /* what the server was given: a vector's eventfd, or own_fd */
 	struct loop_watch *watch;
 	struct virtq *vq;
 };
@@ -83,8 +83,8 @@ struct vhost_user {
 	struct log_limit limit;
 };
 
-/* Connects and asks what the server is. Guest memory must be of a file. 0, or -errno with the reason;
- * then only vhost_user_close() is allowed, as on a zero-initialised one. */
+/* Connects and asks what the server is. Guest memory must be of a file. 0, or -errno with the
+ * reason; then only vhost_user_close() is allowed, as on a zero-initialised one. */
 int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct err *err);
 /* @vdev has its queues: it offers from here on what the server can do. */
 int vhost_user_bind(struct vhost_user *vu, struct virtio_dev *vdev, struct err *err);

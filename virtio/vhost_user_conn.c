@@ -142,7 +142,9 @@ static int receive(int fd, void *buf, size_t len, int *ret_fd, int64_t deadline)
 	while (done < len) {
 		_Alignas(struct cmsghdr) char control[CMSG_SPACE(VHOST_USER_FDS_MAX * sizeof(int))];
 		struct iovec iov = { (char *)buf + done, len - done };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = control,
 				      .msg_controllen = sizeof(control) };
 		ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 
@@ -170,8 +172,10 @@ int vhost_user_reply(int fd, enum vhost_user_request request, void *payload, siz
 	ret = receive(fd, &header, sizeof(header), &got, deadline);
 	if (!ret && (header.request != request || header.size != size ||
 		     (header.flags & (VERSION_MASK | REPLY)) != (VERSION | REPLY)))
-		ret = err_set(err, -EPROTO, "it answers message %u with message %u, flags 0x%x, "
-			      "%u bytes", request, header.request, header.flags, header.size);
+		ret = err_set(err, -EPROTO,
+			      "it answers message %u with message %u, flags 0x%x, "
+			      "%u bytes",
+			      request, header.request, header.flags, header.size);
 	else if (!ret)
 		ret = receive(fd, payload, size, &got, deadline);
 	if (ret == -EPIPE)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vhost-user protocol's messages (QEMU's docs/interop/vhost-user.rst): one unix stream socket to
- * a back end, requests with descriptors, and replies.
+ * The vhost-user protocol's messages (QEMU's docs/interop/vhost-user.rst): one unix stream socket
+ * to a back end, requests with descriptors, and replies.
  *
- * The other end is a process that may be wrong, hostile, stuck or gone. So nothing waits longer than
- * VHOST_USER_TIMEOUT_MS for it, a reply is taken only when request, flags and size are what was
- * asked for, and descriptors that were not asked for are closed. After any error the connection is
- * of no use, and the caller closes it.
+ * The other end is a process that may be wrong, hostile, stuck or gone. So nothing waits longer
+ * than VHOST_USER_TIMEOUT_MS for it, a reply is taken only when request, flags and size are what
+ * was asked for, and descriptors that were not asked for are closed. After any error the connection
+ * is of no use, and the caller closes it.
  *
  * No lock of its own: the device's. Nothing here needs a loop.
  */
@@ -19,7 +19,7 @@
 struct err;
 
 #define VHOST_USER_TIMEOUT_MS 2000
-#define VHOST_USER_FDS_MAX 8u	     /* with one message: a table of so many regions */
+#define VHOST_USER_FDS_MAX 8u /* with one message: a table of so many regions */
 #define VHOST_USER_CONFIG_MAX 256u
 #define VHOST_USER_PAYLOAD_MAX 512u
 

@@ -40,7 +40,9 @@ static bool get(int fd, struct message *m)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->fds))];
 	struct iovec iov = { m, HEADER };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
 			      .msg_controllen = sizeof(control) };
 	struct cmsghdr *c;
 
@@ -290,7 +292,7 @@ void fake_vhost_init(struct fake_vhost *s)
 	unsigned int i;
 
 	memset(s, 0, sizeof(*s));
-	strcpy(s->dir, "/tmp/viaduct-vhost.XXXXXX");
+	snprintf(s->dir, sizeof(s->dir), "/tmp/viaduct-vhost.XXXXXX");
 	assert_non_null(mkdtemp(s->dir));
 	snprintf(s->path, sizeof(s->path), "%s/sock", s->dir);
 	pthread_mutex_init(&s->lock, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The other end of vhost-user, played by a thread: a server of up to two rings that writes 0x5a into
- * each device-writable byte and gives the buffer back, and which can be told to misbehave at one
- * message.
+ * The other end of vhost-user, played by a thread: a server of up to two rings that writes 0x5a
+ * into each device-writable byte and gives the buffer back, and which can be told to misbehave at
+ * one message.
  */
 #ifndef VIADUCT_TESTS_FAKE_VHOST_SERVER_H
 #define VIADUCT_TESTS_FAKE_VHOST_SERVER_H
@@ -17,13 +17,13 @@
 
 enum fake_vhost_fault {
 	FAKE_VHOST_GOOD,
-	FAKE_VHOST_SILENT,     /* takes the message and does not answer */
+	FAKE_VHOST_SILENT, /* takes the message and does not answer */
 	FAKE_VHOST_HANGS_UP,
 	FAKE_VHOST_WRONG_SIZE, /* answers with one byte less */
 	FAKE_VHOST_WRONG_REQUEST,
 	FAKE_VHOST_NO_REPLY_FLAG,
-	FAKE_VHOST_EXTRA_FDS,  /* as it should, with descriptors that nobody asked for */
-	FAKE_VHOST_ONES,       /* answers with all ones */
+	FAKE_VHOST_EXTRA_FDS, /* as it should, with descriptors that nobody asked for */
+	FAKE_VHOST_ONES,      /* answers with all ones */
 	FAKE_VHOST_FAULTS,
 };
 

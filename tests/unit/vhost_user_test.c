@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vhost-user-blk: the driver on one side, a server on the other that may be wrong, stuck or gone. */
+/* vhost-user-blk: the driver on one side, a server that may be wrong, stuck or gone on the other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,7 +154,8 @@ static void serves(void **state)
 	/* The guest sets the write cache, and nothing else. */
 	guest_write(r->g, r->d.device + 32, 1, 0);
 	guest_write(r->g, r->d.device, 4, 0);
-	driver_negotiate(&r->d, VERSION_1); /* the reset waits for the server, so it has read that */
+	/* The reset waits for the server, so it has read that. */
+	driver_negotiate(&r->d, VERSION_1);
 	pthread_mutex_lock(&r->s.lock);
 	assert_int_equal(r->s.set_config, 32 << 8);
 	assert_false(r->s.rings[0].enabled);
@@ -282,7 +283,8 @@ static int open_fds(void)
 	return n;
 }
 
-/* Each answer in each wrong way, when the device is made: refused with a reason, nothing stays open. */
+/* Each answer in each wrong way, when the device is made: refused with a reason, nothing stays
+ * open. */
 static void wrong_at_open(void **state)
 {
 	struct rig *r = *state;
