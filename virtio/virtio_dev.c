@@ -63,6 +63,16 @@ bool virtio_dev_running(const struct virtio_dev *vdev)
 	return vdev->status & VIRTIO_CONFIG_S_DRIVER_OK && vdev->transport->dma(vdev);
 }
 
+void virtio_dev_running_changed(struct virtio_dev *vdev)
+{
+	bool running = virtio_dev_running(vdev);
+
+	if (!vdev->ops->running || running == vdev->running_told)
+		return;
+	vdev->running_told = running;
+	vdev->ops->running(vdev, running);
+}
+
 /* Features. */
 
 uint32_t virtio_dev_features(const struct virtio_dev *vdev, uint32_t select)
@@ -119,6 +129,7 @@ void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status)
 	if (!(add & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
 	vdev->transport->doorbells(vdev);
+	virtio_dev_running_changed(vdev);
 	/* 2.1.2: the interrupt for an error before this had nobody to hear it. */
 	if (vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		vdev->transport->config_irq(vdev);
@@ -129,6 +140,7 @@ void virtio_dev_reset(struct virtio_dev *vdev)
 	unsigned int i;
 
 	vdev->status = 0;
+	virtio_dev_running_changed(vdev);
 	vdev->acked = 0;
 	vdev->acked_beyond = false;
 	for (i = 0; i < vdev->queue_count; i++)
@@ -184,6 +196,13 @@ static int queue_doorbell(struct virtq *vq, struct err *err)
 	}
 	vq->kick_fd = fd;
 	return 0;
+}
+
+void virtio_queue_hand_over(struct virtq *vq, bool away)
+{
+	loop_watch_set(vq->kick_watch, away ? 0 : EPOLLIN | EPOLLET);
+	if (away)
+		io_eventfd_signal(vq->kick_fd);
 }
 
 void virtio_queue_set_size(struct virtq *vq, uint16_t size)

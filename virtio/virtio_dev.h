@@ -36,11 +36,19 @@ struct virtio_ops {
 	/* The driver reset the device: forget buffers that are in flight. The queues are stopped
 	 * already. Any thread. */
 	void (*reset)(struct virtio_dev *vdev);
+	/* For a device whose rings another serves (virtio_queue_hand_over()); else NULL. The queues
+	 * may be served from now on, or no longer; in a reset this comes before the queues stop. */
+	void (*running)(struct virtio_dev *vdev, bool running);
+	/* Meanwhile: ask transport->queue_fd() again. */
+	void (*irqs_changed)(struct virtio_dev *vdev);
 };
 
 struct virtio_transport_ops {
 	void (*queue_irq)(struct virtio_dev *vdev, unsigned int queue);
 	void (*config_irq)(struct virtio_dev *vdev);
+	/* An eventfd that interrupts for a queue without queue_irq(), or -1: there is none now. It
+	 * stays the transport's, and good until ops->irqs_changed() or ops->running(). */
+	int (*queue_fd)(const struct virtio_dev *vdev, unsigned int queue);
 	/* Queues came into use, or all went out of use: connect the doorbells of the former. */
 	void (*doorbells)(struct virtio_dev *vdev);
 	/* May the device reach memory now (PCI: bus mastering)? */
@@ -55,6 +63,7 @@ struct virtio_dev {
 	uint8_t status;
 	uint8_t generation;
 	uint64_t offered, acked;
+	bool running_told; /* what ops->running() was last told */
 	bool acked_beyond; /* the driver acked a feature above bit 63 */
 	struct virtq *queues;
 	unsigned int queue_count;
@@ -77,6 +86,12 @@ static inline bool virtio_has(const struct virtio_dev *vdev, unsigned int bit)
 /* DRIVER_OK, and memory within reach: may queues be served? A queue that broke is stopped by
  * itself; the others go on until the driver, told by DEVICE_NEEDS_RESET, resets the device. */
 bool virtio_dev_running(const struct virtio_dev *vdev);
+
+/* Tells ops->running() when that has changed: memory came within reach, or went out of it. */
+void virtio_dev_running_changed(struct virtio_dev *vdev);
+/* @away: the queue's doorbell is no longer heard here, and rings once for whoever listens now. Else
+ * it is heard again. The queue is in use, and not popped from while it is away. */
+void virtio_queue_hand_over(struct virtq *vq, bool away);
 
 /* 32 bits of the features offered, and of those the driver accepts (2.2). Beyond bit 63: 0. */
 uint32_t virtio_dev_features(const struct virtio_dev *vdev, uint32_t select);

@@ -53,6 +53,21 @@ static void config_irq(struct virtio_dev *vdev)
 	pci_irq(vp, ISR_CONFIG, vp->config_vector);
 }
 
+static int queue_fd(const struct virtio_dev *vdev, unsigned int queue)
+{
+	const struct virtio_pci *vp = vdev_to_pci(vdev);
+
+	if (!vp->pdev.msix.enabled || vp->queue_vectors[queue] == VIRTIO_MSI_NO_VECTOR)
+		return -1;
+	return pci_vector_fd(&vp->pdev, vp->queue_vectors[queue]);
+}
+
+static void irqs_changed(struct virtio_pci *vp)
+{
+	if (vp->vdev.ops->irqs_changed)
+		vp->vdev.ops->irqs_changed(&vp->vdev);
+}
+
 /*
  * Connects the doorbells of the queues that are enabled. A driver enables its queues before
  * DRIVER_OK, so this is done once, then, and a guest that never uses the device costs KVM nothing.
@@ -87,6 +102,7 @@ static bool dma(const struct virtio_dev *vdev)
 static const struct virtio_transport_ops transport_ops = {
 	.queue_irq = queue_irq,
 	.config_irq = config_irq,
+	.queue_fd = queue_fd,
 	.doorbells = doorbells,
 	.dma = dma,
 };
@@ -214,6 +230,7 @@ static void queue_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 		return;
 	case VIRTIO_PCI_COMMON_Q_MSIX:
 		vp->queue_vectors[vq->index] = vector_checked(vp, (uint16_t)value);
+		irqs_changed(vp);
 		return;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		if (value == 1)
@@ -387,6 +404,7 @@ static void config_written(struct pci_dev *pdev, unsigned int offset, unsigned i
 	if (master && !vp->master)
 		virtio_dev_kick_all(&vp->vdev);
 	vp->master = master;
+	virtio_dev_running_changed(&vp->vdev);
 }
 
 /* Its interrupts now go as messages: the pin must not stay up, nobody would read the ISR. */
@@ -394,12 +412,20 @@ static void irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode)
 {
 	if (mode == PCI_IRQ_MSIX)
 		pci_intx_set(pdev, false);
+	irqs_changed(to_virtio_pci(&pdev->dev));
+}
+
+static void vector_use(struct pci_dev *pdev, unsigned int vector)
+{
+	(void)vector;
+	irqs_changed(to_virtio_pci(&pdev->dev));
 }
 
 const struct pci_ops virtio_pci_ops = {
 	.config_read = config_read,
 	.config_written = config_written,
 	.irq_mode = irq_mode,
+	.vector_use = vector_use,
 };
 
 /* Life. */

@@ -163,20 +163,27 @@ bool virtq_running(const struct virtq *vq)
 	return vq->enabled && !vq->broken && virtio_dev_running(vq->vdev);
 }
 
-int virtq_fail(struct virtq *vq, const char *fmt, ...)
+void virtq_stop(struct virtq *vq, const char *why)
 {
 	struct virtio_dev *vdev = vq->vdev;
-	char why[160];
+
+	vq->broken = true;
+	log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN, "%s: queue %u: %s", vdev->dev->id,
+		    vq->index, why);
+	virtio_dev_needs_reset(vdev);
+}
+
+int virtq_fail(struct virtq *vq, const char *fmt, ...)
+{
+	char why[256];
 	va_list ap;
+	int n = snprintf(why, sizeof(why), "the guest's driver broke the ring's rules: ");
 
 	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
+	n += vsnprintf(why + n, sizeof(why) - (size_t)n, fmt, ap);
 	va_end(ap);
-	vq->broken = true;
-	log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
-		    "%s: queue %u: the guest's driver broke the ring's rules: %s; "
-		    "stopped until it resets the device",
-		    vdev->dev->id, vq->index, why);
-	virtio_dev_needs_reset(vdev);
+	if ((size_t)n < sizeof(why))
+		snprintf(why + n, sizeof(why) - (size_t)n, "; stopped until it resets the device");
+	virtq_stop(vq, why);
 	return -EIO;
 }

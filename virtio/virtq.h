@@ -65,6 +65,10 @@ struct virtq_format {
 };
 
 extern const struct virtq_format virtq_split;
+/* The used ring's index as it stands in guest memory, whoever wrote it. The queue is in use. */
+uint16_t virtq_split_used_index(const struct virtq *vq);
+/* The same of the available ring. */
+uint16_t virtq_split_avail_index(const struct virtq *vq);
 
 /* The rings of the split format in guest memory, whole spans checked at the start. */
 struct virtq_split_ring {
@@ -131,6 +135,8 @@ void virtq_kick_again(struct virtq *vq);
 /* May buffers be taken: enabled, not broken, driver there, bus mastering on? */
 bool virtq_running(const struct virtq *vq);
 
+/* The queue cannot go on, for @why: says so in the log, stops it, sets DEVICE_NEEDS_RESET. */
+void virtq_stop(struct virtq *vq, const char *why);
 /* The guest broke a rule: says so in the log, stops the queue, sets DEVICE_NEEDS_RESET. Returns
  * -EIO. */
 int virtq_fail(struct virtq *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

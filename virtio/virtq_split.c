@@ -105,6 +105,16 @@ static int split_start(struct virtq *vq, struct err *err)
 	return 0;
 }
 
+uint16_t virtq_split_used_index(const struct virtq *vq)
+{
+	return load16_acquire(vq->split.used, USED_IDX);
+}
+
+uint16_t virtq_split_avail_index(const struct virtq *vq)
+{
+	return load16_acquire(vq->split.avail, AVAIL_IDX);
+}
+
 /* Follows the links from @head. -EIO after a violation. */
 static int split_chain(struct virtq *vq, struct virtq_elem *elem, uint16_t head)
 {

@@ -52,7 +52,7 @@ static void synced(void *opaque, uint32_t events)
 	pthread_mutex_unlock(&g->sync_lock);
 }
 
-struct guest *guest_new(uint64_t memory)
+static struct guest *guest_new_with(uint64_t memory, bool share)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -65,7 +65,8 @@ struct guest *guest_new(uint64_t memory)
 	g->log = (struct log){ .sink = log_sink, .opaque = g, .max = LOG_DEBUG };
 	g->vm = vm;
 	g->free = 0x10000;
-	vm->config = (struct vm_config){ .name = "unit", .memory = memory, .cpus = 1 };
+	vm->config = (struct vm_config){ .name = "unit", .memory = memory, .cpus = 1,
+					 .ram.share = share };
 	vm->log = &g->log;
 	vm->kvm_fd = FAKE_KVM_FD;
 	vm->fd = FAKE_KVM_VM_FD;
@@ -84,6 +85,16 @@ struct guest *guest_new(uint64_t memory)
 	if (loop_watch_add(vm->loop, g->sync_fd, EPOLLIN, NULL, synced, g, &g->sync_watch, &err))
 		fail_msg("%s", err.msg);
 	return g;
+}
+
+struct guest *guest_new(uint64_t memory)
+{
+	return guest_new_with(memory, false);
+}
+
+struct guest *guest_new_shared(uint64_t memory)
+{
+	return guest_new_with(memory, true);
 }
 
 void guest_free(struct guest *g)

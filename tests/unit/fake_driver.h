@@ -33,6 +33,8 @@ struct guest {
 };
 
 struct guest *guest_new(uint64_t memory);
+/* Its memory is of a file that other processes can be given. */
+struct guest *guest_new_shared(uint64_t memory);
 /* Stops the loop, removes the devices, frees all. */
 void guest_free(struct guest *g);
 
