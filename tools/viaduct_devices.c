@@ -4,12 +4,14 @@
 
 #include "vfio/vfio_pci.h"
 #include "virtio/vhost_user_blk.h"
+#include "virtio/vhost_user_net.h"
 #include "virtio/virtio_net.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
 	&virtio_net_class,
 	&vhost_user_blk_class,
+	&vhost_user_net_class,
 	NULL,
 };
 

@@ -28,6 +28,12 @@
 #define RETRY_DOUBLINGS 5u
 #define INFLIGHT_MAX (64 * MIB)
 
+/* In the protocol's count, where a pair of rings is one queue of a network card. */
+static unsigned int server_queues(const struct vhost_user *vu)
+{
+	return vu->queues / MAX(vu->rings_each, 1u);
+}
+
 static bool speaks(const struct vhost_user *vu, unsigned int bit)
 {
 	return vu->hello.protocol >> bit & 1;
@@ -271,7 +277,8 @@ static int rings_start(struct vhost_user *vu, struct err *err)
 	int ret;
 
 	ret = set_u64(vu->hello.fd, VHOST_USER_SET_FEATURES,
-		      vu->vdev->acked | BIT64(VHOST_USER_F_PROTOCOL_FEATURES), err);
+		      (vu->vdev->acked & ~vu->added) | BIT64(VHOST_USER_F_PROTOCOL_FEATURES),
+		      err);
 	if (!ret)
 		ret = give_memory(vu, err);
 	if (!ret)
@@ -340,9 +347,17 @@ static void ring_lost(struct vhost_user *vu, struct vhost_user_ring *ring)
 	if (!ring->started)
 		return;
 	ring->base = virtq_split_used_index(ring->vq);
-	if (vu->inflight_fd < 0 && ring->base != virtq_split_avail_index(ring->vq))
+	if (vu->inflight_fd < 0 && !vu->frames &&
+	    ring->base != virtq_split_avail_index(ring->vq))
 		virtq_stop(ring->vq, "its server went with requests under way and kept no record "
 				     "of them; its driver has to reset it");
+}
+
+/* Whether somebody serves is part of a card's configuration. */
+static void link_changed(struct vhost_user *vu)
+{
+	if (vu->frames)
+		virtio_dev_config_changed(vu->vdev);
 }
 
 /* The server is gone, or of no use any more. */
@@ -356,6 +371,7 @@ static void lost(struct vhost_user *vu, const struct err *err)
 	hang_up(vu);
 	for (i = 0; i < vu->queues; i++)
 		ring_lost(vu, &vu->rings[i]);
+	link_changed(vu);
 	retry_later(vu);
 }
 
@@ -388,14 +404,14 @@ static int attend(struct vhost_user *vu, struct err *err)
  */
 static int fits(struct vhost_user *vu, const struct vhost_user_hello *h, struct err *err)
 {
-	uint64_t missing = vu->vdev->acked & ~h->features;
+	uint64_t missing = vu->vdev->acked & ~(h->features | vu->added);
 
 	if (missing)
 		return err_set(err, -EPROTO, "it lacks features 0x%llx that the guest uses",
 			       (unsigned long long)missing);
-	if (h->queues < vu->queues)
+	if (h->queues < server_queues(vu))
 		return err_set(err, -EPROTO, "it has %llu queues, the guest %u",
-			       (unsigned long long)h->queues, vu->queues);
+			       (unsigned long long)h->queues, server_queues(vu));
 	return 0;
 }
 
@@ -439,6 +455,8 @@ static void found(struct vhost_user *vu, struct vhost_user_hello *h, struct err 
 	log_line(vu->vm->log, LOG_INFO, "%s: %s: served again", vu->id, vu->path);
 	if (changed)
 		virtio_dev_config_changed(vu->vdev);
+	else
+		link_changed(vu);
 }
 
 /* The thread knows nothing of the device; it is through when done_fd says so. */
@@ -482,6 +500,13 @@ static void ask_again(void *opaque)
 
 /* The device. */
 
+int vhost_user_probe(const char *path, struct err *err)
+{
+	if (access(path, F_OK))
+		return err_sys(err, -errno, "%s: nobody serves vhost-user there", path);
+	return 0;
+}
+
 int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct err *err)
 {
 	int ret;
@@ -503,9 +528,9 @@ int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct
 		return ret;
 	if (!(vu->hello.features >> VIRTIO_F_VERSION_1 & 1))
 		return err_set(err, -EPROTO, "%s: its server has no VERSION_1", vu->path);
-	if (vu->hello.queues < vu->queues)
+	if (vu->hello.queues < server_queues(vu))
 		return err_set(err, -EINVAL, "%s: queues=%u: its server has %llu", vu->path,
-			       vu->queues, (unsigned long long)vu->hello.queues);
+			       server_queues(vu), (unsigned long long)vu->hello.queues);
 	return 0;
 }
 
@@ -517,7 +542,7 @@ int vhost_user_bind(struct vhost_user *vu, struct virtio_dev *vdev, struct err *
 	int ret;
 
 	vu->vdev = vdev;
-	vdev->offered = vu->hello.features & (RINGS_OURS | vu->wanted);
+	vdev->offered = (vu->hello.features & (RINGS_OURS | vu->wanted)) | vu->added;
 	vu->rings = calloc(vu->queues, sizeof(*vu->rings));
 	if (!vu->rings)
 		return err_set(err, -ENOMEM, "no memory for %u rings", vu->queues);

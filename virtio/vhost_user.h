@@ -61,11 +61,14 @@ struct vhost_user_ring {
 struct vhost_user {
 	/* set by the device before vhost_user_open() */
 	const char *path;	  /* the server's socket */
-	uint64_t wanted;	  /* features of the device that it may offer to the guest */
-	unsigned int config_size; /* of the device's configuration */
+	uint64_t wanted;	  /* features of the server's that the guest may be offered */
+	uint64_t added;		  /* features that are offered without it and never told to it */
+	unsigned int config_size; /* of the configuration that the server has; 0: it has none */
 	uint16_t queues;
+	uint8_t rings_each; /* what the server counts as one queue: 2 of a network card; 0: 1 */
 	uint8_t kept; /* the byte of the configuration that is the guest's and not the server's: the
 		       * next server is given it. 0: none */
+	bool frames;  /* what is in a ring may be lost with its server, which works in order */
 
 	struct vm *vm;
 	const char *id;
@@ -83,6 +86,8 @@ struct vhost_user {
 	struct log_limit limit;
 };
 
+/* For probe: does anybody serve at @path? Nothing is connected. 0, or -errno with the reason. */
+int vhost_user_probe(const char *path, struct err *err);
 /* Connects and asks what the server is. Guest memory must be of a file. 0, or -errno with the
  * reason; then only vhost_user_close() is allowed, as on a zero-initialised one. */
 int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct err *err);

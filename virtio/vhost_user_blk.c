@@ -94,9 +94,7 @@ static int blk_probe(struct dev *dev, struct err *err)
 	struct vhost_user_blk *b = dev_to_blk(dev);
 
 	virtio_pci_describe(&b->vpci, &blk_ops, CLASS_SCSI);
-	if (access(b->socket, F_OK))
-		return err_sys(err, -errno, "%s: nobody serves vhost-user there", b->socket);
-	return 0;
+	return vhost_user_probe(b->socket, err);
 }
 
 /* qemu-storage-daemon says 0, write through, of images that it caches all the same; a guest that

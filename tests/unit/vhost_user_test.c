@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 
@@ -18,6 +19,7 @@
 #include "fake_kvm.h"
 #include "fake_vhost_server.h"
 #include "virtio/vhost_user_blk.h"
+#include "virtio/vhost_user_net.h"
 
 #define WRITE VRING_DESC_F_WRITE
 #define VERSION_1 BIT64(VIRTIO_F_VERSION_1)
@@ -390,6 +392,62 @@ static void refusals(void **state)
 	assert_non_null(strstr(err.msg, "share=on"));
 }
 
+/* A card: address and link are this device's own, a pair of rings is one queue of the server's, and a
+ * ring with buffers in it goes on at the next server. */
+static void network(void **state)
+{
+	static const uint64_t ours = BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS);
+	static const uint64_t theirs = BIT64(VIRTIO_NET_F_MRG_RXBUF) | BIT64(VIRTIO_NET_F_CSUM);
+	struct rig *r = *state;
+	struct dev *dev = NULL;
+	struct err err = { 0 };
+	char spec[160];
+	unsigned int i;
+
+	r->s.features = VERSION_1 | PROTOCOL | theirs | BIT64(VIRTIO_NET_F_CTRL_VQ);
+	r->s.protocol = P_MQ;
+	r->s.queues = 1;
+	fake_vhost_start(&r->s);
+	snprintf(spec, sizeof(spec), "vhost-user-net,id=nic,mac=52:54:00:12:34:56,socket=%s",
+		 r->s.path);
+	if (guest_try_device(r->g, &vhost_user_net_class, spec, &dev, &err))
+		fail_msg("%s", err.msg);
+	r->buf = guest_alloc(r->g, 64 * KIB, 4096);
+	r->mem = guest_ptr(r->g, r->buf, 64 * KIB);
+	guest_start(r->g);
+	driver_open(&r->d, r->g, dev);
+	assert_true(driver_offered(&r->d) == (VERSION_1 | theirs | ours));
+	assert_int_equal(guest_read(r->g, r->d.device, 4), 0x12005452);
+	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), VIRTIO_NET_S_LINK_UP);
+	guest_msix_on(r->g, r->d.pdev);
+	assert_true(driver_negotiate(&r->d, VERSION_1 | theirs | ours));
+	for (i = 0; i < 2; i++)
+		ring_open(&r->rings[i], &r->d, i, SIZE, (uint16_t)(i + 1));
+	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
+	request(r, 0, 1);
+	request(r, 1, 2);
+	pthread_mutex_lock(&r->s.lock);
+	assert_true(r->s.acked == (VERSION_1 | theirs | PROTOCOL)); /* not what is none of its */
+	r->s.holds = true;
+	pthread_mutex_unlock(&r->s.lock);
+	ring_desc(&r->rings[0], 3, r->buf, 512, WRITE, 0);
+	ring_post(&r->rings[0], 3);
+	ring_kick(&r->rings[0]);
+	fake_vhost_stop(&r->s);
+	assert_true(wait_log(r, "has closed the connection"));
+	guest_sync(r->g);
+	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), 0);
+	assert_int_equal(driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+	r->s.holds = false;
+	fake_vhost_start(&r->s);
+	assert_true(wait_log(r, "served again"));
+	guest_sync(r->g);
+	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), VIRTIO_NET_S_LINK_UP);
+	assert_true(ring_wait(&r->rings[0], &(uint32_t){ 0 }, &(uint32_t){ 0 }));
+	request(r, 1, 4);
+	fake_vhost_stop(&r->s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(wrong_at_start, setup, teardown),
 		cmocka_unit_test_setup_teardown(extra_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(network, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

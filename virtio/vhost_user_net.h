@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A network card that another process serves: virtio 1.2 clause 5.1 to the guest, vhost-user to the
+ * server, such as a switch of DPDK or Open vSwitch. One pair of queues. The link is up while
+ * somebody serves.
+ */
+#ifndef VIADUCT_VIRTIO_VHOST_USER_NET_H
+#define VIADUCT_VIRTIO_VHOST_USER_NET_H
+
+#include "base/opt.h"
+
+#include "vhost_user.h"
+#include "virtio_pci.h"
+
+struct vhost_user_net {
+	struct virtio_pci vpci;
+	/* options */
+	char *socket;
+	struct mac_addr mac;
+
+	struct vhost_user vu;
+};
+
+extern const struct dev_class vhost_user_net_class;
+
+#endif
