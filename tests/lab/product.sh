@@ -44,9 +44,9 @@ guest_start() {
 	guest_pid=$!
 }
 
-# guest_wait SECONDS: its exit status; 124 when it had to be ended
+# guest_wait SECONDS: its exit status; 124 when it had to be ended (LAB_TIMEOUT_FACTOR multiplies)
 guest_wait() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${LAB_TIMEOUT_FACTOR:-1}))
 	while kill -0 "$guest_pid" 2>/dev/null; do
 		((SECONDS < end)) || {
 			kill -9 "$guest_pid"

@@ -5,6 +5,7 @@
  * nvme driver does, and gives each a completion queue in turn. Then it sends commands that make the
  * function interrupt by that vector, and counts.
  *
+ *	nvme_irq: pauses: 0					the machine stood still so often meanwhile
  *	nvme_irq: up: 64 vectors
  *	nvme_irq: counted: 64 vectors, 5 messages each		each arrived, once
  *	nvme_irq: masked: ...					and so on, see the tests below
@@ -44,6 +45,7 @@
 #define DEPTH 16u
 #define MESSAGES 5
 #define SETTLE_MS 30
+#define PAUSE_MS 80 /* the machine stood still between two vectors */
 
 static int vectors = 64;
 module_param(vectors, int, 0444);
@@ -441,7 +443,8 @@ static int unit_map(struct unit *u)
 
 static int vectors_up(struct unit *u)
 {
-	int v, ret = 0;
+	ktime_t last = ktime_get(), now;
+	int v, ret = 0, pauses = 0;
 
 	for (v = 0; !ret && v < u->vectors; v++) {
 		/* What nvme does between two: the function makes the vector's queues. */
@@ -451,7 +454,11 @@ static int vectors_up(struct unit *u)
 		if (!ret)
 			ret = request_irq(pci_irq_vector(u->pdev, v), unit_irq, 0, "nvme_irq",
 					  &u->count[v]);
+		now = ktime_get();
+		pauses += ktime_ms_delta(now, last) > PAUSE_MS;
+		last = now;
 	}
+	pr_info("nvme_irq: pauses: %d\n", pauses);
 	if (ret) {
 		FAULT(u, "vector %d of %d: %d", v - 1, u->vectors, ret);
 		while (--v > 0)
