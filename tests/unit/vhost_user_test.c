@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vhost-user-blk: the driver on one side, a server that may be wrong, stuck or gone on the other. */
+/* vhost-user: the driver on one side, a server that may be wrong, stuck or gone on the other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -392,8 +392,8 @@ static void refusals(void **state)
 	assert_non_null(strstr(err.msg, "share=on"));
 }
 
-/* A card: address and link are this device's own, a pair of rings is one queue of the server's, and a
- * ring with buffers in it goes on at the next server. */
+/* A card: address and link are this device's own, a pair of rings is one queue of the server's, and
+ * a ring with buffers in it goes on at the next server. */
 static void network(void **state)
 {
 	static const uint64_t ours = BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS);
