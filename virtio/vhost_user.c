@@ -500,13 +500,6 @@ static void ask_again(void *opaque)
 
 /* The device. */
 
-int vhost_user_probe(const char *path, struct err *err)
-{
-	if (access(path, F_OK))
-		return err_sys(err, -errno, "%s: nobody serves vhost-user there", path);
-	return 0;
-}
-
 int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct err *err)
 {
 	int ret;

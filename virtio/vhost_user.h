@@ -86,8 +86,6 @@ struct vhost_user {
 	struct log_limit limit;
 };
 
-/* For probe: does anybody serve at @path? Nothing is connected. 0, or -errno with the reason. */
-int vhost_user_probe(const char *path, struct err *err);
 /* Connects and asks what the server is. Guest memory must be of a file. 0, or -errno with the
  * reason; then only vhost_user_close() is allowed, as on a zero-initialised one. */
 int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct err *err);

@@ -7,16 +7,11 @@
 #ifndef VIADUCT_VIRTIO_VHOST_USER_BLK_H
 #define VIADUCT_VIRTIO_VHOST_USER_BLK_H
 
-#include "vhost_user.h"
-#include "virtio_pci.h"
+#include "vhost_user_pci.h"
 
 struct vhost_user_blk {
-	struct virtio_pci vpci;
-	/* options */
-	char *socket;
-	uint32_t queues; /* 0: one */
-
-	struct vhost_user vu;
+	struct vhost_user_pci vup;
+	uint32_t queues; /* an option; 0: one */
 };
 
 extern const struct dev_class vhost_user_blk_class;

@@ -11,7 +11,6 @@
 #include "vmm/net.h"
 #include "vmm/vm.h"
 
-#define QUEUE_SIZE 256
 #define QUEUES 2u
 #define CLASS_ETHERNET 0x020000u
 /* The address and the link's state are this device's; all else in the configuration belongs to
@@ -27,12 +26,7 @@
 
 static struct vhost_user_net *dev_to_net(struct dev *dev)
 {
-	return container_of(to_virtio_pci(dev), struct vhost_user_net, vpci);
-}
-
-static struct vhost_user *vdev_to_vu(struct virtio_dev *vdev)
-{
-	return &dev_to_net(vdev->dev)->vu;
+	return container_of(to_vhost_user_pci(dev), struct vhost_user_net, vup);
 }
 
 static void net_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,
@@ -43,85 +37,42 @@ static void net_config_read(struct virtio_dev *vdev, unsigned int offset, void *
 
 	memcpy(config, n->mac.b, sizeof(n->mac.b));
 	put_le16(config + offsetof(struct virtio_net_config, status),
-		 n->vu.hello.fd >= 0 ? VIRTIO_NET_S_LINK_UP : 0);
+		 n->vup.vu.hello.fd >= 0 ? VIRTIO_NET_S_LINK_UP : 0);
 	memcpy(buf, config + offset, len);
-}
-
-/* The doorbells are the server's: nobody kicks here. */
-static void net_notify(struct virtio_dev *vdev, struct virtq *vq)
-{
-	(void)vdev;
-	(void)vq;
-}
-
-static void net_reset(struct virtio_dev *vdev)
-{
-	vhost_user_reset(vdev_to_vu(vdev));
-}
-
-static void net_running(struct virtio_dev *vdev, bool running)
-{
-	vhost_user_running(vdev_to_vu(vdev), running);
-}
-
-static void net_irqs_changed(struct virtio_dev *vdev)
-{
-	vhost_user_irqs_changed(vdev_to_vu(vdev));
 }
 
 static const struct virtio_ops net_ops = {
 	.type = VIRTIO_ID_NET,
 	.config_size = CONFIG_SIZE,
 	.config_read = net_config_read,
-	.notify = net_notify,
-	.reset = net_reset,
-	.running = net_running,
-	.irqs_changed = net_irqs_changed,
+	.notify = vhost_user_pci_notify,
+	.reset = vhost_user_pci_reset,
+	.running = vhost_user_pci_running,
+	.irqs_changed = vhost_user_pci_irqs_changed,
 };
 
 /* The device class. */
 
 static int net_probe(struct dev *dev, struct err *err)
 {
-	struct vhost_user_net *n = dev_to_net(dev);
-
-	virtio_pci_describe(&n->vpci, &net_ops, CLASS_ETHERNET);
-	return vhost_user_probe(n->socket, err);
+	return vhost_user_pci_probe(dev, &net_ops, CLASS_ETHERNET, err);
 }
 
 static int net_realize(struct dev *dev, struct err *err)
 {
-	static const uint16_t sizes[QUEUES] = { QUEUE_SIZE, QUEUE_SIZE };
 	struct vhost_user_net *n = dev_to_net(dev);
+	struct vhost_user *vu = &n->vup.vu;
 	int ret;
 
 	if (!n->mac.set)
 		net_mac_derive(dev->vm->config.name, dev->id, &n->mac);
-	n->vu.path = n->socket;
-	n->vu.rings_each = QUEUES;
-	n->vu.queues = QUEUES;
-	n->vu.wanted = FEATURES_THEIRS;
-	n->vu.added = FEATURES_OURS;
-	n->vu.frames = true;
-	ret = vhost_user_open(&n->vu, dev->vm, dev->id, err);
-	if (!ret)
-		ret = virtio_pci_init(&n->vpci, &net_ops, CLASS_ETHERNET, sizes, QUEUES, err);
-	if (!ret)
-		ret = vhost_user_bind(&n->vu, &n->vpci.vdev, err);
-	return ret ? ret : pci_dev_plug(&n->vpci.pdev, err);
-}
-
-static void net_quiesce(struct dev *dev)
-{
-	virtio_dev_reset(&dev_to_net(dev)->vpci.vdev);
-}
-
-static void net_destroy(struct dev *dev)
-{
-	struct vhost_user_net *n = dev_to_net(dev);
-
-	vhost_user_close(&n->vu);
-	virtio_pci_done(&n->vpci);
+	vu->rings_each = QUEUES;
+	vu->queues = QUEUES;
+	vu->wanted = FEATURES_THEIRS;
+	vu->added = FEATURES_OURS;
+	vu->frames = true;
+	ret = vhost_user_pci_init(&n->vup, &net_ops, CLASS_ETHERNET, err);
+	return ret ? ret : pci_dev_plug(&n->vup.vpci.pdev, err);
 }
 
 static void net_describe(struct dev *dev, char *buf, size_t size)
@@ -131,17 +82,14 @@ static void net_describe(struct dev *dev, char *buf, size_t size)
 
 	if (!mac.set)
 		net_mac_derive(dev->vm->config.name, dev->id, &mac);
-	snprintf(buf, size, "network served at %s, MAC %02x:%02x:%02x:%02x:%02x:%02x", n->socket,
-		 mac.b[0], mac.b[1], mac.b[2], mac.b[3], mac.b[4], mac.b[5]);
+	snprintf(buf, size, "network served at %s, MAC %02x:%02x:%02x:%02x:%02x:%02x",
+		 n->vup.socket, mac.b[0], mac.b[1], mac.b[2], mac.b[3], mac.b[4], mac.b[5]);
 }
 
 static const struct opt_field net_options[] = {
-	{ "socket", OPT_STR, offsetof(struct vhost_user_net, socket), 0, 0, true,
-	  "the server's socket; guest memory must be shared (--memory ...,share=on)" },
+	VHOST_USER_PCI_OPTIONS,
 	{ "mac", OPT_MAC, offsetof(struct vhost_user_net, mac), 0, 0, false,
 	  "address; derived from the guest's name and the device's id when not given" },
-	{ "port", OPT_BOOL, offsetof(struct vhost_user_net, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
 	OPT_END,
 };
 
@@ -153,8 +101,8 @@ const struct dev_class vhost_user_net_class = {
 	.pci = &virtio_pci_ops,
 	.probe = net_probe,
 	.realize = net_realize,
-	.quiesce = net_quiesce,
-	.destroy = net_destroy,
+	.quiesce = vhost_user_pci_quiesce,
+	.destroy = vhost_user_pci_destroy,
 	.reset = virtio_pci_reset,
 	.read = virtio_pci_read,
 	.write = virtio_pci_write,

@@ -9,16 +9,11 @@
 
 #include "base/opt.h"
 
-#include "vhost_user.h"
-#include "virtio_pci.h"
+#include "vhost_user_pci.h"
 
 struct vhost_user_net {
-	struct virtio_pci vpci;
-	/* options */
-	char *socket;
-	struct mac_addr mac;
-
-	struct vhost_user vu;
+	struct vhost_user_pci vup;
+	struct mac_addr mac; /* an option */
 };
 
 extern const struct dev_class vhost_user_net_class;

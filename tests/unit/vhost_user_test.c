@@ -86,7 +86,7 @@ static void drive(struct rig *r, uint64_t features)
 
 	guest_msix_on(r->g, r->d.pdev);
 	assert_true(driver_negotiate(&r->d, features | VERSION_1));
-	for (i = 0; i < r->b->vu.queues; i++)
+	for (i = 0; i < r->b->vup.vu.queues; i++)
 		ring_open(&r->rings[i], &r->d, i, SIZE, (uint16_t)(i + 1));
 	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
 }
@@ -101,7 +101,7 @@ static void start(struct rig *r, const char *options)
 	r->buf = guest_alloc(r->g, 64 * KIB, 4096);
 	r->mem = guest_ptr(r->g, r->buf, 64 * KIB);
 	guest_start(r->g);
-	driver_open(&r->d, r->g, &r->b->vpci.pdev.dev);
+	driver_open(&r->d, r->g, &r->b->vup.vpci.pdev.dev);
 	drive(r, FLUSH | WCE);
 }
 
