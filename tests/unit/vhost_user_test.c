@@ -187,6 +187,19 @@ static void pin(void **state)
 	fake_vhost_stop(&r->s);
 }
 
+/* The server goes with the request at @head taken and not given back. */
+static void goes_with(struct rig *r, uint16_t head)
+{
+	pthread_mutex_lock(&r->s.lock);
+	r->s.holds = true;
+	pthread_mutex_unlock(&r->s.lock);
+	ring_desc(&r->rings[0], head, r->buf, 512, WRITE, 0);
+	ring_post(&r->rings[0], head);
+	ring_kick(&r->rings[0]);
+	fake_vhost_stop(&r->s);
+	r->s.holds = false;
+}
+
 /* It goes with nothing under way, or with a record of it: the next one goes on. */
 static void comes_back(void **state)
 {
@@ -195,15 +208,8 @@ static void comes_back(void **state)
 
 	start(r, "");
 	request(r, 0, 1);
-	pthread_mutex_lock(&r->s.lock);
-	r->s.holds = true;
-	pthread_mutex_unlock(&r->s.lock);
-	ring_desc(&r->rings[0], 2, r->buf, 512, WRITE, 0);
-	ring_post(&r->rings[0], 2);
-	ring_kick(&r->rings[0]);
-	fake_vhost_stop(&r->s);
+	goes_with(r, 2);
 	assert_true(wait_log(r, "has closed the connection"));
-	r->s.holds = false;
 	fake_vhost_start(&r->s);
 	assert_true(ring_wait(&r->rings[0], &id, &len));
 	assert_int_equal(id, 2);
@@ -223,17 +229,10 @@ static void goes_with_requests(void **state)
 	r->s.protocol &= ~P_INFLIGHT;
 	start(r, "");
 	request(r, 0, 1);
-	pthread_mutex_lock(&r->s.lock);
-	r->s.holds = true;
-	pthread_mutex_unlock(&r->s.lock);
-	ring_desc(&r->rings[0], 2, r->buf, 512, WRITE, 0);
-	ring_post(&r->rings[0], 2);
-	ring_kick(&r->rings[0]);
-	fake_vhost_stop(&r->s);
+	goes_with(r, 2);
 	assert_true(wait_log(r, "kept no record"));
 	guest_sync(r->g);
 	assert_true(driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET);
-	r->s.holds = false;
 	fake_vhost_start(&r->s);
 	assert_true(wait_log(r, "served again"));
 	drive(r, FLUSH);
@@ -428,17 +427,12 @@ static void network(void **state)
 	request(r, 1, 2);
 	pthread_mutex_lock(&r->s.lock);
 	assert_true(r->s.acked == (VERSION_1 | theirs | PROTOCOL)); /* not what is none of its */
-	r->s.holds = true;
 	pthread_mutex_unlock(&r->s.lock);
-	ring_desc(&r->rings[0], 3, r->buf, 512, WRITE, 0);
-	ring_post(&r->rings[0], 3);
-	ring_kick(&r->rings[0]);
-	fake_vhost_stop(&r->s);
+	goes_with(r, 3);
 	assert_true(wait_log(r, "has closed the connection"));
 	guest_sync(r->g);
 	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), 0);
 	assert_int_equal(driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
-	r->s.holds = false;
 	fake_vhost_start(&r->s);
 	assert_true(wait_log(r, "served again"));
 	guest_sync(r->g);
