@@ -214,10 +214,12 @@ static void comes_back(void **state)
 	assert_true(ring_wait(&r->rings[0], &id, &len));
 	assert_int_equal(id, 2);
 	request(r, 0, 3);
+	pthread_mutex_lock(&r->s.lock);
 	assert_int_equal(r->s.connections, 2);
 	assert_int_equal(r->s.inflight_got, 1);
 	assert_int_equal(r->s.inflight_set, 2);
 	assert_int_equal(r->s.rings[0].base, 3);
+	pthread_mutex_unlock(&r->s.lock);
 	assert_int_equal(driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
 	fake_vhost_stop(&r->s);
 }
