@@ -14,10 +14,10 @@
 
 /*
  * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
- * function costs six: uevent has class, IDs and driver in one read, links give group and PF. A VF
- * costs three, its links: its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and
- * pci_setup_device() of Linux take them from there themselves, since 4.17). All network interfaces are
- * found in one pass over class/net. bus/pci/devices is links, each of which the kernel would follow
+ * function costs six: uevent has class and IDs in one read, links give group and PF. A VF costs two, its
+ * links: its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and
+ * pci_setup_device() of Linux take them from there themselves, since 4.17). All drivers are found in one
+ * pass over bus/pci/drivers, and all network interfaces in one over class/net. bus/pci/devices is links, each of which the kernel would follow
  * through the whole tree, for each of these calls; but functions of one bus are in one folder, and from
  * there it is one step.
  */
@@ -103,24 +103,13 @@ static void parse_uevent(char *text, struct inventory_func *f)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		if (!strncmp(line, "DRIVER=", 7) && strlen(line + 7) < sizeof(f->driver)) {
-			memcpy(f->driver, line + 7, strlen(line + 7) + 1);
-		} else if (!strncmp(line, "PCI_CLASS=", 10)) {
+		if (!strncmp(line, "PCI_CLASS=", 10)) {
 			f->class = (uint32_t)strtoul(line + 10, NULL, 16) & 0xffffff;
 		} else if (!strncmp(line, "PCI_ID=", 7)) {
 			f->vendor = (uint16_t)strtoul(line + 7, &end, 16);
 			f->device = (uint16_t)(*end == ':' ? strtoul(end + 1, NULL, 16) : 0);
 		}
 	}
-}
-
-static void read_driver(struct place *at, struct inventory_func *f)
-{
-	char link[512];
-	const char *driver = link_at(at, "driver", link, sizeof(link));
-
-	if (driver && strlen(driver) < sizeof(f->driver))
-		memcpy(f->driver, driver, strlen(driver) + 1);
 }
 
 /* False when the function is not there any more. */
@@ -135,7 +124,6 @@ static bool read_ids(struct place *at, struct inventory_func *f)
 	f->vendor = (uint16_t)number_at(at, "vendor", 0xffff);
 	f->device = (uint16_t)number_at(at, "device", 0xffff);
 	f->class = (uint32_t)number_at(at, "class", 0) & 0xffffff;
-	read_driver(at, f);
 	return f->vendor != 0xffff;
 }
 
@@ -148,7 +136,6 @@ static bool read_vf_ids(struct known *known, struct place *at, struct inventory_
 		f->vendor = a->vendor;
 		f->device = a->device;
 		f->class = a->class;
-		read_driver(at, f);
 		return true;
 	}
 	if (!read_ids(at, f))
@@ -278,6 +265,89 @@ static int read_funcs(DIR *dir, struct inventory *inv)
 	return ret;
 }
 
+/* A function and its driver, as the driver's folder has it. */
+struct bound {
+	struct pci_addr addr;
+	char driver[HOST_NAME_MAX];
+};
+
+struct bounds {
+	struct bound *at;
+	size_t count;
+};
+
+static int bound_cmp(const void *a, const void *b)
+{
+	return pci_addr_cmp(&((const struct bound *)a)->addr, &((const struct bound *)b)->addr);
+}
+
+/* The functions of one driver: links in its folder, named by address. */
+static int read_driver(int drivers, const char *name, struct bounds *b)
+{
+	int fd = openat(drivers, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct pci_addr addr;
+	struct bound *more;
+	struct dirent *e;
+
+	while (dir && !ret && (e = readdir(dir))) {
+		if (pci_addr_parse(e->d_name, &addr))
+			continue;
+		more = grow(b->at, b->count, sizeof(*more));
+		if (!more) {
+			ret = -ENOMEM;
+			continue;
+		}
+		b->at = more;
+		more[b->count].addr = addr;
+		memcpy(more[b->count++].driver, name, strlen(name) + 1);
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+/* Both are sorted by address. */
+static void join_drivers(struct inventory *inv, const struct bounds *b)
+{
+	size_t i = 0, n = 0;
+
+	while (i < inv->func_count && n < b->count) {
+		int order = pci_addr_cmp(&inv->funcs[i].addr, &b->at[n].addr);
+
+		if (!order)
+			memcpy(inv->funcs[i].driver, b->at[n].driver, sizeof(b->at[n].driver));
+		i += order <= 0;
+		n += order >= 0;
+	}
+}
+
+/* The functions are there, sorted. */
+static int read_drivers(const struct host *host, struct inventory *inv)
+{
+	struct bounds b = { .at = NULL };
+	char path[HOST_PATH_MAX];
+	struct dirent *e;
+	DIR *dir;
+	int ret = 0;
+
+	if (host_path(path, host->sysfs_root, "bus/pci/drivers"))
+		return -ENAMETOOLONG;
+	dir = opendir(path);
+	while (dir && !ret && (e = readdir(dir)))
+		if (e->d_name[0] != '.' && strlen(e->d_name) < HOST_NAME_MAX)
+			ret = read_driver(dirfd(dir), e->d_name, &b);
+	if (dir)
+		closedir(dir);
+	if (b.count)
+		qsort(b.at, b.count, sizeof(*b.at), bound_cmp);
+	join_drivers(inv, &b);
+	free(b.at);
+	return ret;
+}
+
 static int read_nets(const struct host *host, struct inventory *inv)
 {
 	char path[HOST_PATH_MAX], link[HOST_PATH_MAX];
@@ -348,6 +418,10 @@ int inventory_read(const struct host *host, struct inventory **ret_inv, struct e
 		dir = opendir(path);
 		ret = dir ? read_funcs(dir, inv) : -errno;
 	}
+	if (inv->func_count)
+		qsort(inv->funcs, inv->func_count, sizeof(*inv->funcs), func_cmp);
+	if (!ret)
+		ret = read_drivers(host, inv);
 	if (!ret)
 		ret = read_nets(host, inv);
 	if (dir)
@@ -359,8 +433,6 @@ int inventory_read(const struct host *host, struct inventory **ret_inv, struct e
 				       "mount the host's /sys and name it with --sysfs-root", path);
 		return err_sys(err, ret, "%s", path);
 	}
-	if (inv->func_count)
-		qsort(inv->funcs, inv->func_count, sizeof(*inv->funcs), func_cmp);
 	if (inv->net_count)
 		qsort(inv->nets, inv->net_count, sizeof(*inv->nets), net_cmp);
 	join_nets(inv);

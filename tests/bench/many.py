@@ -22,7 +22,9 @@ def function(root, n):
         f"PCI_SUBSYS_ID=8086:0001\nPCI_SLOT_NAME={addr}\n"
         f"MODALIAS=pci:v00008086d0000{'10CA' if vf else '10C9'}sv00008086sd00000001bc02sc00i00\n")
     os.symlink(f"../../../devices/pci0001:00/{addr}", f"{root}/bus/pci/devices/{addr}")
-    os.symlink(f"../../../bus/pci/drivers/{'igbvf' if vf else 'igb'}", f"{here}/driver")
+    driver = "igbvf" if vf else "igb"
+    os.symlink(f"../../../bus/pci/drivers/{driver}", f"{here}/driver")
+    os.symlink(f"../../../../devices/pci0001:00/{addr}", f"{root}/bus/pci/drivers/{driver}/{addr}")
     os.symlink(f"../../../kernel/iommu_groups/{n}", f"{here}/iommu_group")
     if vf:
         os.symlink(f"../0001:{bus:02x}:00.0", f"{here}/physfn")
@@ -35,7 +37,8 @@ def function(root, n):
 
 def main():
     root, count = sys.argv[1], int(sys.argv[2])
-    for sub in ("bus/pci/devices", "class/net", "devices/pci0001:00"):
+    for sub in ("bus/pci/devices", "class/net", "devices/pci0001:00", "bus/pci/drivers/igb",
+                "bus/pci/drivers/igbvf"):
         os.makedirs(f"{root}/{sub}")
     for n in range(count):
         function(root, n)

@@ -60,6 +60,9 @@ void fake_many(struct fake *f, unsigned int count)
 		fk_link(f, path, "../../../devices/pci0000:00/%s", addr);
 		snprintf(path, sizeof(path), TREE "/driver", addr);
 		fk_link(f, path, "../../../bus/pci/drivers/%s", i & 255 ? "igbvf" : "igb");
+		snprintf(path, sizeof(path), "sys/bus/pci/drivers/%s/%s", i & 255 ? "igbvf" : "igb",
+			 addr);
+		fk_link(f, path, "../../../../devices/pci0000:00/%s", addr);
 		snprintf(path, sizeof(path), TREE "/iommu_group", addr);
 		fk_link(f, path, "../../../kernel/iommu_groups/%u", i);
 		if (i & 255) {

@@ -358,8 +358,9 @@ static void test_hostile_names(void **state)
 	struct json_object *list;
 	struct run r;
 
-	fake_text(f, "sys/devices/pci0000:00/0000:06:01.0/uevent",
-		  "DRIVER=a\"b\\c\x01\td\nPCI_CLASS=20000\nPCI_ID=8086:100E\n");
+	fake_remove(f, "sys/bus/pci/drivers/e1000/0000:06:01.0");
+	fake_link(f, "../../../../devices/pci0000:00/0000:06:01.0",
+		  "sys/bus/pci/drivers/a\"b\\c\x01\td/0000:06:01.0");
 	RUN(f, &r, "list", "--json");
 	assert_int_equal(r.code, 0);
 	list = json_tokener_parse(r.out);
