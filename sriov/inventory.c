@@ -14,9 +14,11 @@
 
 /*
  * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
- * function costs six: uevent has class and IDs in one read, links give group and PF. A VF costs two, its
- * links: its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and
- * pci_setup_device() of Linux take them from there themselves, since 4.17). All drivers are found in one
+ * function costs six: uevent has class and IDs in one read, links give group and PF. A VF costs one, the
+ * link to its group: that it is one follows from its PF's offset and stride, which say where VFs are, and
+ * its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and pci_setup_device() of Linux
+ * take them from there themselves, since 4.17). So functions are read in the order of their addresses, in
+ * which VFs come after their PF. All drivers are found in one
  * pass over bus/pci/drivers, and all network interfaces in one over class/net. bus/pci/devices is links, each of which the kernel would follow
  * through the whole tree, for each of these calls; but functions of one bus are in one folder, and from
  * there it is one step.
@@ -35,10 +37,18 @@ struct alike {
 	uint32_t class;
 };
 
+/* Where the VFs of a PF are: @count routing IDs from @first on, each @stride behind the one before. */
+struct vfs {
+	struct pci_addr pf;
+	unsigned int first, stride, count;
+};
+
 /* What is learnt on the way. A place that is taken by another is learnt again: that costs time alone. */
 struct known {
 	struct parent parents[256];
 	struct alike alike[256];
+	struct vfs *vfs;
+	size_t vfs_count;
 };
 
 /* A function: a folder that it is in, and its name there with room for an attribute's behind it. */
@@ -144,15 +154,65 @@ static bool read_vf_ids(struct known *known, struct place *at, struct inventory_
 	return true;
 }
 
+static unsigned int routing_id(const struct pci_addr *a)
+{
+	return (unsigned int)a->bus << 8 | (unsigned int)a->dev << 3 | a->fn;
+}
+
+/* @array with room for one more, which doubles when it is full; NULL without memory. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	return count && !is_pow2(count) ? array : reallocarray(array, count ? count * 2 : 1, size);
+}
+
+/* Notes where a PF's VFs are, if its kernel says (4.14); otherwise each is asked. */
+static void learn_vfs(struct known *known, struct place *at, const struct inventory_func *f)
+{
+	long offset = number_at(at, "sriov_offset", 0), stride = number_at(at, "sriov_stride", 0);
+	struct vfs *more;
+
+	if (!f->num_vfs || offset <= 0 || offset > 0xffff || stride > 0xffff ||
+	    (stride <= 0 && f->num_vfs > 1))
+		return;
+	more = grow(known->vfs, known->vfs_count, sizeof(*more));
+	if (!more)
+		return;
+	known->vfs = more;
+	more[known->vfs_count++] = (struct vfs){
+		f->addr, routing_id(&f->addr) + (unsigned int)offset,
+		(unsigned int)MAX(stride, 1), f->num_vfs
+	};
+}
+
+/* The PF whose VF @addr is, or NULL: it is no known PF's. */
+static const struct pci_addr *pf_of(const struct known *known, const struct pci_addr *addr)
+{
+	unsigned int id = routing_id(addr), behind;
+	size_t i;
+
+	for (i = known->vfs_count; i-- > 0;) {
+		const struct vfs *v = &known->vfs[i];
+
+		behind = id - v->first;
+		if (v->pf.domain == addr->domain && id >= v->first && !(behind % v->stride) &&
+		    behind / v->stride < v->count)
+			return &v->pf;
+	}
+	return NULL;
+}
+
 /* False when it is not there any more. */
 static bool read_func(struct known *known, struct place *at, struct inventory_func *f)
 {
+	const struct pci_addr *pf = pf_of(known, &f->addr);
 	const char *base;
 	char link[512];
 	long total;
 
-	base = link_at(at, "physfn", link, sizeof(link));
-	f->is_vf = base && !pci_addr_parse(base, &f->pf);
+	base = pf ? NULL : link_at(at, "physfn", link, sizeof(link));
+	f->is_vf = pf || (base && !pci_addr_parse(base, &f->pf));
+	if (pf)
+		f->pf = *pf;
 	if (!(f->is_vf ? read_vf_ids(known, at, f) : read_ids(at, f)))
 		return false;
 	base = link_at(at, "iommu_group", link, sizeof(link));
@@ -162,6 +222,7 @@ static bool read_func(struct known *known, struct place *at, struct inventory_fu
 	if (f->is_pf) {
 		f->total_vfs = (unsigned int)total;
 		f->num_vfs = (unsigned int)number_at(at, "sriov_numvfs", 0);
+		learn_vfs(known, at, f);
 	}
 	return true;
 }
@@ -178,12 +239,6 @@ static int net_cmp(const void *a, const void *b)
 	int order = pci_addr_cmp(&x->addr, &y->addr);
 
 	return order ? order : strcmp(x->name, y->name);
-}
-
-/* @array with room for one more, which doubles when it is full; NULL without memory. */
-static void *grow(void *array, size_t count, size_t size)
-{
-	return count && !is_pow2(count) ? array : reallocarray(array, count ? count * 2 : 1, size);
 }
 
 static void known_init(struct known *known)
@@ -203,6 +258,7 @@ static void known_done(struct known *known)
 		if (known->parents[i].fd >= 0)
 			close(known->parents[i].fd);
 	}
+	free(known->vfs);
 }
 
 /* The folder that holds @addr, whose place below @bus is @at; -1 when it cannot be opened. */
@@ -235,32 +291,45 @@ static bool find_func(struct known *known, const struct pci_addr *addr, int bus,
 	return read_func(known, at, f);
 }
 
-static int read_funcs(DIR *dir, struct inventory *inv)
+/* The addresses that there are, sorted. */
+static int read_addrs(DIR *dir, struct inventory *inv)
 {
 	struct inventory_func *funcs;
-	struct known known;
 	struct pci_addr addr;
-	struct place at;
 	struct dirent *e;
-	int ret = 0;
 
-	known_init(&known);
-	while (!ret && (e = readdir(dir))) {
+	while ((e = readdir(dir))) {
 		if (pci_addr_parse(e->d_name, &addr))
 			continue;
 		funcs = grow(inv->funcs, inv->func_count, sizeof(*funcs));
-		if (!funcs) {
-			ret = -ENOMEM;
-			continue;
-		}
+		if (!funcs)
+			return -ENOMEM;
 		inv->funcs = funcs;
-		at.len = strlen(e->d_name);
-		memcpy(at.path, e->d_name, at.len);
-		at.path[at.len++] = '/';
-		/* Not counted: it was unplugged since readdir(). */
-		inv->func_count += find_func(&known, &addr, dirfd(dir), &at,
-					     &funcs[inv->func_count]);
+		funcs[inv->func_count++].addr = addr;
 	}
+	if (inv->func_count)
+		qsort(inv->funcs, inv->func_count, sizeof(*inv->funcs), func_cmp);
+	return 0;
+}
+
+static int read_funcs(DIR *dir, struct inventory *inv)
+{
+	struct known known;
+	struct place at;
+	size_t i, kept = 0;
+	int ret = read_addrs(dir, inv);
+
+	known_init(&known);
+	for (i = 0; !ret && i < inv->func_count; i++) {
+		struct pci_addr addr = inv->funcs[i].addr;
+
+		pci_addr_str(&addr, at.path);
+		at.len = strlen(at.path);
+		at.path[at.len++] = '/';
+		/* Not kept: it was unplugged since readdir(). */
+		kept += find_func(&known, &addr, dirfd(dir), &at, &inv->funcs[kept]);
+	}
+	inv->func_count = ret ? inv->func_count : kept;
 	known_done(&known);
 	return ret;
 }
@@ -418,8 +487,6 @@ int inventory_read(const struct host *host, struct inventory **ret_inv, struct e
 		dir = opendir(path);
 		ret = dir ? read_funcs(dir, inv) : -errno;
 	}
-	if (inv->func_count)
-		qsort(inv->funcs, inv->func_count, sizeof(*inv->funcs), func_cmp);
 	if (!ret)
 		ret = read_drivers(host, inv);
 	if (!ret)

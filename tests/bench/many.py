@@ -31,6 +31,8 @@ def function(root, n):
     else:
         put(f"{here}/sriov_totalvfs", "255\n")
         put(f"{here}/sriov_numvfs", "255\n")
+        put(f"{here}/sriov_offset", "1\n")
+        put(f"{here}/sriov_stride", "1\n")
     if n % 16 == 0:
         os.symlink(f"../../devices/pci0001:00/{addr}/net/n{n}", f"{root}/class/net/n{n}")
 

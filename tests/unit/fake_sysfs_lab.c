@@ -71,6 +71,8 @@ void fake_many(struct fake *f, unsigned int count)
 		} else {
 			fk_attr(f, addr, "sriov_totalvfs", "255\n");
 			fk_attr(f, addr, "sriov_numvfs", "255\n");
+			fk_attr(f, addr, "sriov_offset", "1\n");
+			fk_attr(f, addr, "sriov_stride", "1\n");
 		}
 		if (i & 15)
 			continue;
