@@ -14,14 +14,14 @@
 
 /*
  * A list of ten thousand functions is a hundred thousand system calls if one is careless. Here a
- * function costs six: uevent has class and IDs in one read, links give group and PF. A VF costs one, the
- * link to its group: that it is one follows from its PF's offset and stride, which say where VFs are, and
- * its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and pci_setup_device() of Linux
- * take them from there themselves, since 4.17). So functions are read in the order of their addresses, in
- * which VFs come after their PF. All drivers are found in one
- * pass over bus/pci/drivers, and all network interfaces in one over class/net. bus/pci/devices is links, each of which the kernel would follow
- * through the whole tree, for each of these calls; but functions of one bus are in one folder, and from
- * there it is one step.
+ * function costs six: uevent has class and IDs in one read, links give group and PF. A VF costs
+ * one, the link to its group: that it is one follows from its PF's offset and stride, which say
+ * where VFs are, and its IDs and class are those of its PF's first VF (pci_iov_add_virtfn() and
+ * pci_setup_device() of Linux take them from there themselves, since 4.17). So functions are read
+ * in the order of their addresses, in which VFs come after their PF. All drivers are found in one
+ * pass over bus/pci/drivers, and all network interfaces in one over class/net. bus/pci/devices is
+ * links, each of which the kernel would follow through the whole tree, for each of these calls;
+ * but functions of one bus are in one folder, and from there it is one step.
  */
 
 /* The folders of functions, by bus number, as they become known. */
@@ -37,13 +37,13 @@ struct alike {
 	uint32_t class;
 };
 
-/* Where the VFs of a PF are: @count routing IDs from @first on, each @stride behind the one before. */
+/* Where the VFs of a PF are: @count routing IDs from @first on, each @stride behind the last. */
 struct vfs {
 	struct pci_addr pf;
 	unsigned int first, stride, count;
 };
 
-/* What is learnt on the way. A place that is taken by another is learnt again: that costs time alone. */
+/* What is learnt on the way. A place that is taken by another is learnt again: that costs time. */
 struct known {
 	struct parent parents[256];
 	struct alike alike[256];
