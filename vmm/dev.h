@@ -26,6 +26,15 @@ struct vm;
 
 #define DEV_PARTS_MAX 8
 
+/* What the monitor can ask of a device. A member may be NULL: the device has no such thing. Loop
+ * thread, with the device's lock held. */
+struct dev_control {
+	int (*set_link)(struct dev *dev, bool up, struct err *err);
+	/* How much memory, in bytes, the guest is to have; the guest gets there in its own time. */
+	int (*balloon_set)(struct dev *dev, uint64_t bytes, struct err *err);
+	int (*balloon_get)(struct dev *dev, uint64_t *ret_bytes, struct err *err);
+};
+
 struct dev_class {
 	const char *name;
 	const char *help;
@@ -55,6 +64,7 @@ struct dev_class {
 		      uint64_t value);
 	/* One line for the plan: what it is made of ("0000:01:10.0, group 14"). NULL: nothing. */
 	void (*describe)(struct dev *dev, char *buf, size_t size);
+	const struct dev_control *control; /* NULL: nothing */
 };
 
 struct dev {
