@@ -5,11 +5,13 @@
 #include "vfio/vfio_pci.h"
 #include "virtio/vhost_user_blk.h"
 #include "virtio/vhost_user_net.h"
+#include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
 	&virtio_net_class,
+	&virtio_blk_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
 	NULL,
@@ -17,8 +19,11 @@ static const struct dev_class *const classes[] = {
 
 static const char *const net_choices[] = { "vfio-pci", "virtio-net", NULL };
 
+static const char *const disk_choices[] = { "vfio-pci", "virtio-blk", NULL };
+
 static const struct dev_role roles[] = {
 	{ "net", net_choices, "a network card" },
+	{ "disk", disk_choices, "a disk" },
 	{ NULL, NULL, NULL },
 };
 

@@ -10,12 +10,7 @@
 #include "base/util.h"
 #include "vmm/vm.h"
 
-#define QUEUES_MAX 64u
-#define CLASS_SCSI 0x010000u /* what Linux and firmware know virtio disks by: mass storage */
-/* Up to the fields of write zeroes; what follows has features that are not offered. */
-#define CONFIG_SIZE offsetof(struct virtio_blk_config, max_secure_erase_sectors)
-#define CONFIG_WCE offsetof(struct virtio_blk_config, wce)
-#define CONFIG_QUEUES offsetof(struct virtio_blk_config, num_queues)
+#include "virtio_blk.h"
 
 #define FEATURES                                                                                   \
 	(BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_SEG_MAX) |                              \
@@ -39,23 +34,24 @@ static void blk_config_read(struct virtio_dev *vdev, unsigned int offset, void *
 			    unsigned int len)
 {
 	struct vhost_user *vu = vdev_to_vu(vdev);
-	uint8_t config[CONFIG_SIZE];
+	uint8_t config[VIRTIO_BLK_CONFIG_SIZE];
 
 	memcpy(config, vu->hello.config, sizeof(config));
-	put_le16(config + CONFIG_QUEUES, vu->queues);
+	put_le16(config + VIRTIO_BLK_CONFIG_QUEUES, vu->queues);
 	memcpy(buf, config + offset, len);
 }
 
 static void blk_config_write(struct virtio_dev *vdev, unsigned int offset, const void *buf,
 			     unsigned int len)
 {
-	if (offset == CONFIG_WCE && len == 1 && virtio_has(vdev, VIRTIO_BLK_F_CONFIG_WCE))
+	if (offset == VIRTIO_BLK_CONFIG_WCE && len == 1 &&
+	    virtio_has(vdev, VIRTIO_BLK_F_CONFIG_WCE))
 		vhost_user_config_write(vdev_to_vu(vdev), offset, buf, len);
 }
 
 static const struct virtio_ops blk_ops = {
 	.type = VIRTIO_ID_BLOCK,
-	.config_size = CONFIG_SIZE,
+	.config_size = VIRTIO_BLK_CONFIG_SIZE,
 	.config_read = blk_config_read,
 	.config_write = blk_config_write,
 	.notify = vhost_user_pci_notify,
@@ -68,7 +64,7 @@ static const struct virtio_ops blk_ops = {
 
 static int blk_probe(struct dev *dev, struct err *err)
 {
-	return vhost_user_pci_probe(dev, &blk_ops, CLASS_SCSI, err);
+	return vhost_user_pci_probe(dev, &blk_ops, VIRTIO_BLK_CLASS, err);
 }
 
 /* qemu-storage-daemon says 0, write through, of images that it caches all the same; a guest that
@@ -79,8 +75,8 @@ static void write_cache(struct vhost_user *vu)
 
 	if (!(vu->hello.features & BIT64(VIRTIO_BLK_F_CONFIG_WCE)))
 		return;
-	vu->kept = CONFIG_WCE;
-	vhost_user_config_write(vu, CONFIG_WCE, &on, 1);
+	vu->kept = VIRTIO_BLK_CONFIG_WCE;
+	vhost_user_config_write(vu, VIRTIO_BLK_CONFIG_WCE, &on, 1);
 }
 
 static int blk_realize(struct dev *dev, struct err *err)
@@ -91,8 +87,8 @@ static int blk_realize(struct dev *dev, struct err *err)
 
 	vu->queues = (uint16_t)(b->queues ? b->queues : 1);
 	vu->wanted = FEATURES | (vu->queues > 1 ? BIT64(VIRTIO_BLK_F_MQ) : 0);
-	vu->config_size = CONFIG_SIZE;
-	ret = vhost_user_pci_init(&b->vup, &blk_ops, CLASS_SCSI, err);
+	vu->config_size = VIRTIO_BLK_CONFIG_SIZE;
+	ret = vhost_user_pci_init(&b->vup, &blk_ops, VIRTIO_BLK_CLASS, err);
 	if (ret)
 		return ret;
 	write_cache(vu);
@@ -106,8 +102,8 @@ static void blk_describe(struct dev *dev, char *buf, size_t size)
 
 static const struct opt_field blk_options[] = {
 	VHOST_USER_PCI_OPTIONS,
-	{ "queues", OPT_U32, offsetof(struct vhost_user_blk, queues), 1, QUEUES_MAX, false,
-	  "request queues (1); the server must have as many" },
+	{ "queues", OPT_U32, offsetof(struct vhost_user_blk, queues), 1, VIRTIO_BLK_QUEUES_MAX,
+	  false, "request queues (1); the server must have as many" },
 	OPT_END,
 };
 

@@ -2,14 +2,14 @@
 /*
  * A disk of the host for a device of the guest: a raw image or a block device, by io_uring.
  *
- * The device fills in a request, which it owns and which lives until done() is called, hands over as
- * many as it has with disk_queue(), and lets the kernel have them all with one disk_submit(). What
- * the kernel has done at once is completed from within that call; the rest as the loop learns of it.
- * Requests are independent: they complete in any order, and a flush covers what was completed before
- * it was queued.
+ * The device fills in a request, which it owns and which lives until done() is called, hands over
+ * as many as it has with disk_queue(), and lets the kernel have them all with one disk_submit().
+ * What the kernel has done at once is completed from within that call; the rest as the loop learns
+ * of it. Requests are independent: they complete in any order, and a flush covers what was
+ * completed before it was queued.
  *
  * Everything here but open and close runs with the device's lock held, which the loop takes round
- * what it calls. done() is called with it, too, and may queue again.
+ * what it calls. done() is called with it, too, and may queue again, but in a drain.
  */
 #ifndef VIADUCT_VMM_DISK_H
 #define VIADUCT_VMM_DISK_H
@@ -20,12 +20,12 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/log.h"
 #include "base/opt.h"
 
 struct disk;
 struct disk_req;
 struct err;
-struct log;
 struct loop;
 
 #define DISK_SECTOR 512u
@@ -42,19 +42,31 @@ struct disk_config {
 };
 
 #define DISK_OPTIONS(type, member)                                                                 \
-	{ "path", OPT_STR, offsetof(type, member.path), 0, 0, true,                                \
-	  "raw image or block device" },                                                           \
-	{ "format", OPT_STR, offsetof(type, member.format), 0, 0, false,                           \
-	  "raw: take it as it is, even if it looks like an image of another format" },             \
-	{ "readonly", OPT_BOOL, offsetof(type, member.readonly), 0, 0, false,                      \
-	  "on: the guest cannot write (off)" },                                                    \
-	{ "direct", OPT_BOOL, offsetof(type, member.direct), 0, 0, false,                          \
-	  "on: past the host's page cache (off)" },                                                \
-	{ "lock", OPT_NOT, offsetof(type, member.no_lock), 0, 0, false,                            \
-	  "off: do not keep other guests from the same image (on)" },                              \
-	{ "on-error", OPT_STR, offsetof(type, member.on_error), 0, 0, false,                       \
-	  "report: the guest gets every error; stop: the disk waits and tries again; not said: it " \
-	  "waits while the host has no room, and reports the rest" }
+	{ "path", OPT_STR, offsetof(type, member.path), 0, 0, true, "raw image or block device" }, \
+		{ "format",                                                                        \
+		  OPT_STR,                                                                         \
+		  offsetof(type, member.format),                                                   \
+		  0,                                                                               \
+		  0,                                                                               \
+		  false,                                                                           \
+		  "raw: take it as it is, even if it looks like an image of another format" },     \
+		{ "readonly", OPT_BOOL, offsetof(type, member.readonly),   0,                      \
+		  0,	      false,	"on: the guest cannot write (off)" },                      \
+		{ "direct", OPT_BOOL, offsetof(type, member.direct),	     0,                    \
+		  0,	    false,    "on: past the host's page cache (off)" },                    \
+		{ "lock",                                                                          \
+		  OPT_NOT,                                                                         \
+		  offsetof(type, member.no_lock),                                                  \
+		  0,                                                                               \
+		  0,                                                                               \
+		  false,                                                                           \
+		  "off: do not keep other guests from the same image (on)" },                      \
+	{                                                                                          \
+		"on-error", OPT_STR, offsetof(type, member.on_error), 0, 0, false,                 \
+			"report: the guest gets every error; stop: the disk waits and tries "      \
+			"again; not said: it "                                                     \
+			"waits while the host has no room, and reports the rest"                   \
+	}
 
 enum disk_op {
 	DISK_READ,
@@ -67,8 +79,8 @@ enum disk_op {
 struct disk_req {
 	enum disk_op op;
 	uint64_t offset, len; /* bytes: multiples of DISK_SECTOR, within the disk */
-	/* Read and write: @len bytes in all, 1 to DISK_IOV_MAX entries; changed on the way. They may
-	 * point into guest memory. */
+	/* Read and write: @len bytes in all, 1 to DISK_IOV_MAX entries; changed on the way. They
+	 * may point into guest memory. */
 	struct iovec *iov;
 	unsigned int iov_count;
 	bool fua;   /* write: on the medium when it is done */
@@ -79,21 +91,30 @@ struct disk_req {
 	void *opaque; /* the caller's */
 	/* disk.c's */
 	uint64_t moved;
-	uint32_t expect; /* bytes that the operation under way is for */
-	uint8_t way;	 /* of several to do it, the one now tried */
+	uint8_t way; /* of several to do it, the one now tried */
 	struct disk_req *next;
+};
+
+/* The device that a disk is for. Outlives it. */
+struct disk_user {
+	const char *id; /* for messages */
+	struct loop *loop;
+	pthread_mutex_t *lock;
+	const struct log *log;
+	/* After a burst of done(): time to interrupt the guest. */
+	void (*burst_end)(void *opaque);
+	void *opaque;
 };
 
 /* Is there such a file, and can it be opened? For probe: takes nothing. 0, or -errno with the
  * reason. */
 int disk_check(const struct disk_config *config, struct err *err);
 
-/* Opens and locks what @config says. @config, @id (for messages) and @lock outlive the disk.
- * Completions come on @loop's thread. 0, or -errno with the reason and the remedy: no such file,
- * not ours, another's (-EBUSY), another format (-EINVAL), no io_uring (-ENOSYS, -EPERM). Loop thread,
- * lock not held. */
-int disk_open(const struct disk_config *config, struct loop *loop, pthread_mutex_t *lock,
-	      const struct log *log, const char *id, struct disk **ret_disk, struct err *err);
+/* Opens and locks what @config, which outlives the disk, says. Completions come on the thread of
+ * the user's loop. 0, or -errno with the reason and the remedy: no such file, not ours, another's
+ * (-EBUSY), another format (-EINVAL), no io_uring (-ENOSYS, -EPERM). Loop thread, lock not held. */
+int disk_open(const struct disk_config *config, const struct disk_user *user,
+	      struct disk **ret_disk, struct err *err);
 /* Drains and closes. NULL is fine. Loop thread; takes the lock itself. */
 void disk_close(struct disk *disk);
 
