@@ -7,6 +7,7 @@
 #include "virtio/vhost_user_net.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
+#include "virtio/virtio_rng.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
@@ -14,6 +15,7 @@ static const struct dev_class *const classes[] = {
 	&virtio_blk_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
+	&virtio_rng_class,
 	NULL,
 };
 
