@@ -8,11 +8,13 @@
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_rng.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
 	&virtio_net_class,
 	&virtio_blk_class,
+	&virtio_rng_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
 	&virtio_rng_class,

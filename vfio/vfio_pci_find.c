@@ -71,7 +71,8 @@ static int find_name(struct vfio_pci *vp, bool known, struct err *err)
 	if (!vp->host_name && known)
 		return 0;
 	if (!vp->host_name)
-		return err_set(err, -EINVAL, "give host= or pool=, or fd= with a node of "
+		/* In a role: none is meant here, so the next choice's turn. */
+		return err_set(err, -ENODEV, "give host= or pool=, or fd= with a node of "
 			       "/dev/vfio/devices");
 	ret = func_resolve_free(&vp->host, vp->host_name, &taken, &vp->idev.addr, err);
 	if (ret || !known || pci_addr_eq(&given, &vp->idev.addr))

@@ -131,7 +131,8 @@ static int lock_file(struct disk *d, struct err *err)
 	return 0;
 }
 
-static int size_of(struct disk *d, bool block, const struct stat *st, struct err *err)
+static int size_of(struct disk *d, bool block, const struct stat *st, uint64_t *ret_rest,
+		   struct err *err)
 {
 	uint64_t size = (uint64_t)st->st_size;
 
@@ -142,10 +143,7 @@ static int size_of(struct disk *d, bool block, const struct stat *st, struct err
 		return err_set(err, -EINVAL,
 			       "%s has %llu bytes, less than one block; truncate -s 10G makes room",
 			       d->config->path, (unsigned long long)size);
-	if (d->size != size)
-		log_line(d->user->log, LOG_WARN,
-			 "%s: %s ends within a block: the guest does not see its last %llu bytes",
-			 d->user->id, d->config->path, (unsigned long long)(size - d->size));
+	*ret_rest = size - d->size;
 	return 0;
 }
 
@@ -178,6 +176,7 @@ static void blocks_of(struct disk *d, bool block)
 
 static int disk_setup(struct disk *d, struct err *err)
 {
+	uint64_t rest = 0;
 	struct stat st;
 	bool block;
 	int ret = options_check(d->config, &d->on_error, err);
@@ -196,9 +195,13 @@ static int disk_setup(struct disk *d, struct err *err)
 	if (fstat(d->fd, &st) < 0)
 		return err_sys(err, -errno, "%s", d->config->path);
 	blocks_of(d, block);
-	ret = size_of(d, block, &st, err);
+	ret = size_of(d, block, &st, &rest, err);
 	if (!ret)
 		ret = disk_format_check(d, err);
+	if (!ret && rest)
+		log_line(d->user->log, LOG_WARN,
+			 "%s: %s ends within a block: the guest does not see its last %llu bytes",
+			 d->user->id, d->config->path, (unsigned long long)rest);
 	return ret ? ret : disk_io_init(d, err);
 }
 

@@ -210,7 +210,7 @@ static void test_bad(void **state)
 	refused(g, options, -ERANGE, "-fd");
 	snprintf(options, sizeof(options), "host=" VF0 ",%s=x", ctl);
 	refused(g, options, -EINVAL, "-fd");
-	refused(g, "id=a", -EINVAL, "give host= or pool=, or fd=");
+	refused(g, "id=a", -ENODEV, "give host= or pool=, or fd=");
 	/* One of viaduct's own is nothing that was handed over, and stays open. */
 	own = given(g, iommufd ? "iommu" : "vfio/vfio");
 	vfio_sys_fd_own(own);

@@ -65,7 +65,14 @@ refused "no such image" 'none.raw: No such file' virtio-blk,path=/mnt/none.raw
 refused "an empty image" 'empty.raw has 0 bytes' virtio-blk,path=/mnt/empty.raw
 refused "an image of another format" 'q.qcow2 is a qcow2 image.*qemu-storage-daemon' virtio-blk,path=/mnt/q.qcow2
 refused "a folder" 'neither a file nor a block device' virtio-blk,path=/mnt
-refused "a disk that the host has mounted" 'mounted' "virtio-blk,path=$(findmnt -n -o SOURCE / | grep ^/dev || { mke2fs -q /mnt/c2.raw 4M && m=$(losetup -f --show /mnt/c2.raw) && mkdir -p /mnt/m && mount "$m" /mnt/m && echo "$m"; })"
+lab_load ext4
+truncate -s 8M /mnt/m.raw
+mounted=$(losetup -f --show /mnt/m.raw)
+mkfs.ext4 -q "$mounted"
+mkdir -p /mnt/m
+mount "$mounted" /mnt/m
+refused "a disk that the host has mounted" "$mounted.*it is mounted" "virtio-blk,path=$mounted"
+umount /mnt/m
 
 guest_start /mnt/log /mnt/initrd --cpus 2 \
 	--device virtio-blk,path=/mnt/a.raw,serial=a-serial-number,direct=on \
