@@ -8,7 +8,6 @@
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
-#include "virtio/virtio_rng.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
@@ -17,7 +16,6 @@ static const struct dev_class *const classes[] = {
 	&virtio_rng_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
-	&virtio_rng_class,
 	NULL,
 };
 

@@ -3,12 +3,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <string.h>
 
+#include "base/err.h"
 #include "base/util.h"
 #include "fake_driver.h"
 #include "fake_kvm.h"
@@ -17,131 +18,213 @@
 #define NEXT VRING_DESC_F_NEXT
 #define WRITE VRING_DESC_F_WRITE
 #define SIZE 16u
-#define BUFFER_MAX 0x4000u /* as virtio_rng.c */
 
 struct rig {
 	struct guest *g;
 	struct virtio_rng *rng;
 	struct driver d;
-	struct ring vq;
-	gpa_t data; /* 256 KiB */
+	struct ring q;
+	gpa_t buf; /* 64 KiB */
 	uint8_t *mem;
 };
 
 static void start(struct rig *r)
 {
+	guest_msix_on(r->g, r->d.pdev);
 	assert_true(driver_negotiate(&r->d, BIT64(VIRTIO_F_VERSION_1)));
-	ring_open(&r->vq, &r->d, 0, SIZE, 1);
+	ring_open(&r->q, &r->d, 0, SIZE, 1);
 	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
-static struct rig *rig_new(const char *spec)
+static void rig_open(struct rig *r, const char *spec)
 {
-	struct rig *r = test_calloc(1, sizeof(*r));
-
-	r->g = guest_new(4 * MIB);
+	*r = (struct rig){ .g = guest_new(4 * MIB) };
 	r->rng = (struct virtio_rng *)(void *)guest_device(r->g, &virtio_rng_class, spec);
-	r->data = guest_alloc(r->g, 256 * KIB, 4096);
-	r->mem = guest_ptr(r->g, r->data, 256 * KIB);
+	r->buf = guest_alloc(r->g, 64 * KIB, 4096);
+	r->mem = guest_ptr(r->g, r->buf, 64 * KIB);
 	guest_start(r->g);
 	driver_open(&r->d, r->g, &r->rng->vpci.pdev.dev);
-	guest_msix_on(r->g, r->d.pdev);
 	start(r);
-	return r;
 }
 
-static void rig_free(struct rig *r)
+static void kick(struct rig *r)
 {
-	guest_free(r->g);
-	test_free(r);
+	ring_kick(&r->q);
+	guest_sync(r->g);
 }
 
-static uint32_t ask(struct rig *r, uint32_t len)
+static bool needs_reset(struct rig *r)
 {
-	uint32_t id, done;
-
-	ring_desc(&r->vq, 0, r->data, len, WRITE, 0);
-	ring_post(&r->vq, 0);
-	ring_kick(&r->vq);
-	assert_true(ring_wait(&r->vq, &id, &done));
-	return done;
+	return driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
-static unsigned int distinct(const uint8_t *p, size_t len)
+/* How many of @len bytes differ from @fill. */
+static size_t changed(const uint8_t *mem, size_t len, uint8_t fill)
 {
-	bool seen[256] = { false };
-	unsigned int n = 0;
-	size_t i;
+	size_t i, n = 0;
 
-	for (i = 0; i < len; i++) {
-		n += !seen[p[i]];
-		seen[p[i]] = true;
-	}
+	for (i = 0; i < len; i++)
+		n += mem[i] != fill;
 	return n;
 }
 
-static void random_bytes(void **state)
+static void fills(void **state)
 {
-	struct rig *r = rig_new("virtio-rng");
-
-	(void)state;
-	memset(r->mem, 0, 8192);
-	assert_int_equal(ask(r, 4096), 4096);
-	/* Of 256 values 4096 random bytes hold all but with a chance of 1 in 30000. */
-	assert_true(distinct(r->mem, 4096) > 240);
-	assert_int_equal(distinct(r->mem + 4096, 4096), 1);
-	memcpy(r->mem + 8192, r->mem, 4096);
-	assert_int_equal(ask(r, 4096), 4096);
-	assert_memory_not_equal(r->mem, r->mem + 8192, 4096);
-	assert_true(guest_msix_count(r->d.pdev, 1) > 0);
-	/* More at once than the loop gives at a time: a part, and nothing behind it. */
-	memset(r->mem, 0, 256 * KIB);
-	assert_int_equal(ask(r, 256 * KIB), BUFFER_MAX);
-	assert_int_equal(distinct(r->mem + BUFFER_MAX, 256 * KIB - BUFFER_MAX), 1);
-	rig_free(r);
-}
-
-static void buffer_to_read(void **state)
-{
-	struct rig *r = rig_new("virtio-rng");
-
-	(void)state;
-	ring_desc(&r->vq, 0, r->data, 16, NEXT, 1);
-	ring_desc(&r->vq, 1, r->data + 16, 16, WRITE, 0);
-	ring_post(&r->vq, 0);
-	ring_kick(&r->vq);
-	guest_sync(r->g);
-	assert_true(driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET);
-	start(r);
-	assert_int_equal(ask(r, 64), 64);
-	rig_free(r);
-}
-
-/* 640 bytes a second: a share of 64, then a wait; a reset between gives no new share. */
-static void rate(void **state)
-{
-	struct rig *r = rig_new("virtio-rng,rate=640");
+	static const char *const specs[] = { "virtio-rng", "virtio-rng,file=/dev/urandom" };
+	unsigned int i;
 	uint32_t id, len;
+	struct rig r;
 
 	(void)state;
-	assert_int_equal(ask(r, 100), 64);
-	ring_desc(&r->vq, 0, r->data, 100, WRITE, 0);
-	ring_post(&r->vq, 0);
-	ring_kick(&r->vq);
-	assert_true(ring_wait(&r->vq, &id, &len)); /* the timer's */
-	assert_int_equal(len, 64);
-	ring_post(&r->vq, 0);
-	start(r);
-	assert_int_equal(ask(r, 100), 64);
-	rig_free(r);
+	for (i = 0; i < 2; i++) {
+		rig_open(&r, specs[i]);
+		assert_int_equal(guest_read(r.g, guest_ecam(r.d.pdev, 0), 4), 0x10441af4);
+		memset(r.mem, 0xee, 64 * KIB);
+		/* A chain, then one beyond what a request is given. */
+		ring_desc(&r.q, 0, r.buf, 1, WRITE | NEXT, 1);
+		ring_desc(&r.q, 1, r.buf + 256, 511, WRITE, 0);
+		ring_desc(&r.q, 2, r.buf + 8192, 16384, WRITE, 0);
+		ring_post(&r.q, 0);
+		ring_post(&r.q, 2);
+		kick(&r);
+		assert_true(ring_used(&r.q, &id, &len));
+		assert_int_equal(id, 0);
+		assert_int_equal(len, 512);
+		assert_true(ring_used(&r.q, &id, &len));
+		assert_int_equal(len, VIRTIO_RNG_CHUNK);
+		assert_int_equal(guest_msix_count(r.d.pdev, 1), 1);
+		/* 1 byte in 256 keeps its value by chance; half of them never do. */
+		assert_true(changed(r.mem + 256, 511, 0xee) > 255);
+		assert_true(changed(r.mem + 8192, VIRTIO_RNG_CHUNK, 0xee) > 2048);
+		assert_int_equal(changed(r.mem + 1, 255, 0xee), 0);
+		assert_int_equal(changed(r.mem + 256 + 511, 1024, 0xee), 0);
+		assert_int_equal(changed(r.mem + 8192 + VIRTIO_RNG_CHUNK, 8192, 0xee), 0);
+		/* The device keeps nothing of it. */
+		assert_int_equal(changed(r.rng->buf, VIRTIO_RNG_CHUNK, 0), 0);
+		guest_free(r.g);
+	}
+}
+
+/* More than one ring's length: nothing is left behind. */
+static void fills_all(void **state)
+{
+	unsigned int i, n;
+	uint32_t id, len;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "virtio-rng");
+	ring_desc(&r.q, 0, r.buf, 64, WRITE, 0);
+	for (n = 0; n < 5; n++) {
+		for (i = 0; i < SIZE; i++)
+			ring_post(&r.q, 0);
+		kick(&r);
+		for (i = 0; i < SIZE; i++) {
+			assert_true(ring_wait(&r.q, &id, &len));
+			assert_int_equal(len, 64);
+		}
+	}
+	guest_free(r.g);
+}
+
+/* The limit holds, a reset does not lift it, and the next period gives the rest. */
+static void limited(void **state)
+{
+	uint32_t id, len;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "virtio-rng,max-bytes=100,period=3600000");
+	ring_desc(&r.q, 0, r.buf, 80, WRITE, 0);
+	ring_post(&r.q, 0);
+	ring_post(&r.q, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_true(ring_used(&r.q, &id, &len));
+	assert_int_equal(len, 80);
+	assert_true(ring_used(&r.q, &id, &len));
+	assert_int_equal(len, 20);
+	assert_false(ring_used(&r.q, &id, &len));
+	start(&r);
+	ring_desc(&r.q, 0, r.buf, 80, WRITE, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_false(ring_used(&r.q, &id, &len));
+	/* The period ends. */
+	loop_timer_set(r.rng->timer, 1);
+	assert_true(ring_wait(&r.q, &id, &len));
+	assert_int_equal(len, 80);
+	guest_free(r.g);
+}
+
+static void refuses(void **state)
+{
+	uint32_t id, len;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "virtio-rng");
+	ring_desc(&r.q, 0, r.buf, 80, 0, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_true(needs_reset(&r));
+	assert_false(ring_used(&r.q, &id, &len));
+	start(&r);
+	ring_desc(&r.q, 0, r.buf, 80, NEXT, 1);
+	ring_desc(&r.q, 1, r.buf, 80, WRITE, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_true(needs_reset(&r));
+	start(&r);
+	ring_desc(&r.q, 0, r.buf, 80, WRITE, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_true(ring_used(&r.q, &id, &len));
+	guest_free(r.g);
+}
+
+/* A source at its end: said once, the queue stops, the guest is told. */
+static void source_ends(void **state)
+{
+	uint32_t id, len;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, "virtio-rng,file=/dev/null");
+	ring_desc(&r.q, 0, r.buf, 80, WRITE, 0);
+	ring_post(&r.q, 0);
+	kick(&r);
+	assert_false(ring_used(&r.q, &id, &len));
+	assert_true(needs_reset(&r));
+	assert_true(guest_logged(r.g, "at its end"));
+	guest_free(r.g);
+}
+
+static void options(void **state)
+{
+	struct guest *g = guest_new(4 * MIB);
+	struct err err = { 0 };
+	struct dev *dev = NULL;
+
+	(void)state;
+	assert_int_equal(guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/nothing/here",
+					  &dev, &err),
+			 -ENOENT);
+	assert_non_null(strstr(err.msg, "/nothing/here"));
+	err = (struct err){ 0 };
+	assert_int_equal(guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/etc/passwd", &dev,
+					  &err),
+			 -EINVAL);
+	assert_non_null(strstr(err.msg, "no character device"));
+	guest_free(g);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_bytes),
-		cmocka_unit_test(buffer_to_read),
-		cmocka_unit_test(rate),
+		cmocka_unit_test(fills),      cmocka_unit_test(fills_all),
+		cmocka_unit_test(limited),    cmocka_unit_test(refuses),
+		cmocka_unit_test(source_ends), cmocka_unit_test(options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
