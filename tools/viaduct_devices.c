@@ -5,6 +5,7 @@
 #include "vfio/vfio_pci.h"
 #include "virtio/vhost_user_blk.h"
 #include "virtio/vhost_user_net.h"
+#include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
@@ -14,6 +15,7 @@ static const struct dev_class *const classes[] = {
 	&virtio_net_class,
 	&virtio_blk_class,
 	&virtio_rng_class,
+	&virtio_balloon_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
 	NULL,

@@ -42,8 +42,8 @@ static void rng_wait(struct virtio_rng *rng, uint32_t ms)
 /* Fills the device's buffer. How many bytes; 0: none yet, -errno: never again. */
 static ssize_t rng_source(struct virtio_rng *rng, size_t len)
 {
-	ssize_t got = rng->file ? read(rng->fd, rng->buf, len) :
-				  getrandom(rng->buf, len, GRND_NONBLOCK);
+	ssize_t got =
+		rng->file ? read(rng->fd, rng->buf, len) : getrandom(rng->buf, len, GRND_NONBLOCK);
 
 	if (got > 0)
 		return got;
@@ -72,8 +72,8 @@ static bool rng_fill(struct virtio_rng *rng, struct virtq *vq)
 	got = rng_source(rng, len);
 	if (got < 0) {
 		virtq_rewind(vq, 1, 0);
-		virtq_stop(vq, got == -ENODATA ? "the source of random bytes is at its end" :
-						 "the source of random bytes cannot be read");
+		virtq_stop(vq, got == -ENODATA ? "the source of random bytes is at its end"
+					       : "the source of random bytes cannot be read");
 		return false;
 	}
 	if (!got) {

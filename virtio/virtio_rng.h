@@ -10,18 +10,19 @@
 
 struct loop_timer;
 
-#define VIRTIO_RNG_CHUNK 4096u /* what one request is given at most: 5.4.6.1 allows less than all */
+#define VIRTIO_RNG_CHUNK 4096u /* what one request is given at most: 5.4.6.1 allows less than all  \
+				*/
 
 struct virtio_rng {
 	struct virtio_pci vpci;
 	/* options */
-	char *file; /* NULL: getrandom() */
+	char *file;	    /* NULL: getrandom() */
 	uint64_t max_bytes; /* in one period; 0: no limit */
-	uint32_t period; /* ms; 0: 1000 */
+	uint32_t period;    /* ms; 0: 1000 */
 
-	int fd; /* of the file; 0 when there is none */
+	int fd;	       /* of the file; 0 when there is none */
 	uint64_t left; /* what may be given before the timer, with a limit */
-	bool waiting; /* for the timer */
+	bool waiting;  /* for the timer */
 	struct loop_timer *timer;
 	struct virtq_elem elem;
 	uint8_t buf[VIRTIO_RNG_CHUNK];

@@ -207,14 +207,14 @@ static void options(void **state)
 	struct dev *dev = NULL;
 
 	(void)state;
-	assert_int_equal(guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/nothing/here",
-					  &dev, &err),
-			 -ENOENT);
+	assert_int_equal(
+		guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/nothing/here", &dev, &err),
+		-ENOENT);
 	assert_non_null(strstr(err.msg, "/nothing/here"));
 	err = (struct err){ 0 };
-	assert_int_equal(guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/etc/passwd", &dev,
-					  &err),
-			 -EINVAL);
+	assert_int_equal(
+		guest_try_device(g, &virtio_rng_class, "virtio-rng,file=/etc/passwd", &dev, &err),
+		-EINVAL);
 	assert_non_null(strstr(err.msg, "no character device"));
 	guest_free(g);
 }
@@ -222,9 +222,8 @@ static void options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fills),      cmocka_unit_test(fills_all),
-		cmocka_unit_test(limited),    cmocka_unit_test(refuses),
-		cmocka_unit_test(source_ends), cmocka_unit_test(options),
+		cmocka_unit_test(fills),   cmocka_unit_test(fills_all),	  cmocka_unit_test(limited),
+		cmocka_unit_test(refuses), cmocka_unit_test(source_ends), cmocka_unit_test(options),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
