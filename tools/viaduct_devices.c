@@ -9,11 +9,14 @@
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_scsi.h"
 
 static const struct dev_class *const classes[] = {
 	&vfio_pci_class,
 	&virtio_net_class,
 	&virtio_blk_class,
+	&scsi_disk_class,
+	&scsi_cd_class,
 	&virtio_rng_class,
 	&virtio_balloon_class,
 	&vhost_user_blk_class,
