@@ -7,6 +7,7 @@
 #include "virtio/vhost_user_net.h"
 #include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_console.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
 #include "virtio/virtio_scsi.h"
@@ -19,6 +20,7 @@ static const struct dev_class *const classes[] = {
 	&scsi_cd_class,
 	&virtio_rng_class,
 	&virtio_balloon_class,
+	&virtio_console_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
 	NULL,
