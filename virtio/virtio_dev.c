@@ -141,12 +141,13 @@ void virtio_dev_reset(struct virtio_dev *vdev)
 
 	vdev->status = 0;
 	virtio_dev_running_changed(vdev);
+	/* Requests under way still write where the rings and buffers are: they end first. */
+	vdev->ops->reset(vdev);
 	vdev->acked = 0;
 	vdev->acked_beyond = false;
 	for (i = 0; i < vdev->queue_count; i++)
 		virtq_reset(&vdev->queues[i]);
 	vdev->transport->doorbells(vdev);
-	vdev->ops->reset(vdev);
 }
 
 void virtio_dev_needs_reset(struct virtio_dev *vdev)

@@ -33,11 +33,25 @@ struct virtio_ops {
 	/* The guest kicked a running queue. Loop thread. Takes at most vq->size buffers, then
 	 * virtq_kick_again(). */
 	void (*notify)(struct virtio_dev *vdev, struct virtq *vq);
-	/* The driver reset the device: forget buffers that are in flight. The queues are stopped
-	 * already. Any thread. */
+	/*
+	 * The device is reset (2.4.1): by its driver, with the machine, or before it goes. Drains:
+	 * when this returns, nothing under way touches guest memory any more, however long that
+	 * takes, and every buffer that was popped is forgotten. Not NULL.
+	 *
+	 * Any thread, with the device's lock held, which is not given up: a device whose requests
+	 * end in the loop has to take their ends itself here. virtq_running() is false already, so
+	 * nothing is popped; rings, features and addresses are still as the driver set them, and
+	 * are forgotten afterwards. Nothing is interrupted for.
+	 */
 	void (*reset)(struct virtio_dev *vdev);
-	/* For a device whose rings another serves (virtio_queue_hand_over()); else NULL. The queues
-	 * may be served from now on, or no longer; in a reset this comes before the queues stop. */
+	/*
+	 * NULL for a device that has nothing under way between two calls. The queues may be served
+	 * from now on, or no longer: DRIVER_OK and bus mastering came together, or one went. With
+	 * false it drains as reset() does; what ends meanwhile may be published, not signalled, and
+	 * what does not stays the device's: bus mastering may come back. In a reset this comes
+	 * first, then reset(). Also what a device is told by whose rings
+	 * another serves (virtio_queue_hand_over()).
+	 */
 	void (*running)(struct virtio_dev *vdev, bool running);
 	/* Meanwhile: ask transport->queue_fd() again. */
 	void (*irqs_changed)(struct virtio_dev *vdev);
@@ -105,7 +119,8 @@ void virtio_dev_ack(struct virtio_dev *vdev, uint32_t select, uint32_t features)
  * DRIVER_OK sticks after FEATURES_OK.
  */
 void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status);
-/* As status 0: also at a reset of the machine. */
+/* As status 0: also at a reset of the machine, and when the device is to go (quiesce). Returns when
+ * ops->reset() has drained. */
 void virtio_dev_reset(struct virtio_dev *vdev);
 
 /* The driver writes the queue's size; ignored unless a power of two within the offer, and while

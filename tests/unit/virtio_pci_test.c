@@ -25,6 +25,8 @@ struct toy {
 	struct virtq_elem elem;
 	uint8_t config[CONFIG_SIZE];
 	unsigned int notified[QUEUES], resets, taken;
+	unsigned int drained; /* resets that found a ring with a buffer under way */
+	unsigned int refused; /* of these, those that could still pop */
 };
 
 static struct toy *to_toy(struct dev *dev)
@@ -59,7 +61,14 @@ static void toy_notify(struct virtio_dev *vdev, struct virtq *vq)
 
 static void toy_reset(struct virtio_dev *vdev)
 {
-	to_toy(vdev->dev)->resets++;
+	struct toy *toy = to_toy(vdev->dev);
+	struct virtq *vq = &vdev->queues[2];
+
+	toy->resets++;
+	if (!vq->enabled || !vq->inflight || !virtio_has(vdev, VIRTIO_F_VERSION_1))
+		return;
+	toy->drained++;
+	toy->refused += !virtq_running(vq);
 }
 
 static const struct virtio_ops toy_ops = {
@@ -623,6 +632,36 @@ static void machine_reset(void **state)
 	assert_int_equal(r->toy->notified[1], 1);
 }
 
+/* F10: requests under way end while the ring is still known, whoever resets the device. */
+static void f10_reset_drains(void **state)
+{
+	struct rig *r = *state;
+	struct virtio_dev *vdev = &r->toy->vpci.vdev;
+	struct virtq *vq = &vdev->queues[2];
+	unsigned int how;
+
+	for (how = 0; how < 3; how++) {
+		bring_up(r, 2, 8);
+		pthread_mutex_lock(&vdev->dev->lock);
+		ring_desc(&r->q, 0, 0x9000, 4, 0, 0);
+		ring_post(&r->q, 0);
+		assert_int_equal(virtq_pop(vq, &r->toy->elem), 1);
+		if (how == 2)
+			virtio_dev_reset(vdev); /* before the device goes */
+		pthread_mutex_unlock(&vdev->dev->lock);
+		if (how == 1)
+			dev_reset_all(r->g->vm);
+		if (how == 0)
+			set_common(r, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+		assert_int_equal(r->toy->drained, how + 1);
+		assert_int_equal(r->toy->refused, how + 1);
+		assert_false(vq->enabled);
+		assert_int_equal(vq->inflight, 0);
+		if (how == 1)
+			driver_open(&r->v, r->g, vdev->dev);
+	}
+}
+
 /* Anything, anywhere, of any width: nothing breaks, and a driver that follows finds its device. */
 static void random_pokes(void **state)
 {
@@ -687,6 +726,7 @@ int main(void)
 		T(violation_and_recovery),
 		T(config_window),
 		T(machine_reset),
+		T(f10_reset_drains),
 		T(random_pokes),
 		T(too_many_queues),
 	};
