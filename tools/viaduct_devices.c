@@ -2,6 +2,7 @@
 /* The one list of devices, and the order in which a role tries them. */
 #include "viaduct.h"
 
+#include "emulated/e1000.h"
 #include "vfio/vfio_pci.h"
 #include "virtio/vhost_user_blk.h"
 #include "virtio/vhost_user_net.h"
@@ -23,10 +24,11 @@ static const struct dev_class *const classes[] = {
 	&virtio_console_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
+	&e1000_class,
 	NULL,
 };
 
-static const char *const net_choices[] = { "vfio-pci", "virtio-net", NULL };
+static const char *const net_choices[] = { "vfio-pci", "virtio-net", "e1000", NULL };
 
 static const char *const disk_choices[] = { "vfio-pci", "virtio-blk", NULL };
 
