@@ -40,13 +40,16 @@ static void balloon_discarded(struct virtio_balloon *b, int ret)
 {
 	struct dev *dev = &b->vpci.pdev.dev;
 
-	if (ret == -EBUSY && !b->pinned_said) {
+	bool never = ret == -EBUSY || ret == -EOPNOTSUPP;
+
+	if (never && !b->pinned_said) {
 		b->pinned_said = true;
 		log_line(dev->vm->log, LOG_WARN,
-			 "%s: a device of the host has the guest's memory mapped for DMA: what the "
-			 "balloon takes does not go back to the host",
-			 dev->id);
-	} else if (ret && ret != -EBUSY) {
+			 "%s: %s: what the balloon takes does not go back to the host", dev->id,
+			 ret == -EBUSY
+				 ? "a device of the host has the guest's memory mapped for DMA"
+				 : "the guest's memory is out of the pool of huge pages");
+	} else if (ret && !never) {
 		log_limited(dev->vm->log, &b->vpci.vdev.limit, LOG_WARN,
 			    "%s: pages were not given back: %s", dev->id,
 			    ret == -EFAULT ? "the guest named what is no RAM" : strerror(-ret));

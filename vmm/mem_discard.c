@@ -17,11 +17,13 @@
 
 static int discard(struct mem *mem, const struct mem_bank *bank, uint64_t off, uint64_t len)
 {
-	const struct mem_options *ram = &mem->vm->config.ram;
-	uint64_t page = mem_options_hugetlb(ram) ? ram->page_size : 4096;
-	uint64_t start = align_up(off, page), end = align_down(off + len, page);
+	uint64_t start = align_up(off, 4096), end = align_down(off + len, 4096);
 	int ret;
 
+	/* They were reserved when they were mapped. Once back in the pool somebody else can have
+	 * them, and the guest's next touch would be a SIGBUS. */
+	if (mem_options_hugetlb(&mem->vm->config.ram))
+		return -EOPNOTSUPP;
 	if (start >= end)
 		return 0;
 	pthread_mutex_lock(&mem->lock);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -227,6 +228,24 @@ static void pinned(void **state)
 	guest_free(r.g);
 }
 
+/* F39: a page that went back to the pool of huge pages may be gone for good. */
+static void out_of_a_pool(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, false);
+	uint32_t p = (uint32_t)(r.pages / PAGE);
+
+	r.g->vm->config.ram.page_size = 2 * MIB;
+	assert_int_equal(mem_discard(&r.g->vm->mem, 0, 4 * MIB), -EOPNOTSUPP);
+	assert_true(inflate(&r, &p, 1));
+	assert_int_equal(gone(&r), 0);
+	assert_true(guest_logged(r.g, "pool of huge pages"));
+	r.g->vm->config.ram.page_size = 0;
+	guest_free(r.g);
+}
+
 static void controls(void **state)
 {
 	struct dev *dev;
@@ -265,9 +284,10 @@ static void controls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(inflates),	cmocka_unit_test(reports),
-		cmocka_unit_test(names_no_ram), cmocka_unit_test(bad_lists),
-		cmocka_unit_test(pinned),	cmocka_unit_test(controls),
+		cmocka_unit_test(inflates),	 cmocka_unit_test(reports),
+		cmocka_unit_test(names_no_ram),	 cmocka_unit_test(bad_lists),
+		cmocka_unit_test(pinned),	 cmocka_unit_test(controls),
+		cmocka_unit_test(out_of_a_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
