@@ -127,7 +127,7 @@ static void fuzz_desc(struct fuzz *f)
 	uint8_t which = fuzz_u8(&f->in), *d;
 	unsigned int i;
 
-	d = f->ram + (which & 0x80 ? RX_RING : TX_RING) + (which & 15) * E1000_DESC;
+	d = f->ram + (which & 0x80 ? RX_RING : TX_RING) + (size_t)(which & 15) * E1000_DESC;
 	put_le32(d, pick(&f->in));
 	put_le32(d + 4, which & 0x40 ? pick(&f->in) : 0);
 	for (i = 8; i < E1000_DESC; i++)
