@@ -249,10 +249,19 @@ static void net_send_ready(void *nic)
 		tx_run(n, vq);
 }
 
+static void net_link_changed(void *nic, bool up)
+{
+	struct virtio_net *n = nic;
+
+	(void)up; /* the driver reads it in the configuration */
+	virtio_dev_config_changed(&n->vpci.vdev);
+}
+
 static const struct net_peer_ops peer_ops = {
 	.receive = net_receive,
 	.receive_end = net_receive_end,
 	.send_ready = net_send_ready,
+	.link = net_link_changed,
 };
 
 /* The virtio device. */
@@ -264,7 +273,8 @@ static void net_config_read(struct virtio_dev *vdev, unsigned int offset, void *
 	uint8_t config[8];
 
 	memcpy(config, n->mac.b, sizeof(n->mac.b));
-	put_le16(config + offsetof(struct virtio_net_config, status), VIRTIO_NET_S_LINK_UP);
+	put_le16(config + offsetof(struct virtio_net_config, status),
+		 net_link_up(&n->net) ? VIRTIO_NET_S_LINK_UP : 0);
 	memcpy(buf, config + offset, len);
 }
 
@@ -299,17 +309,12 @@ static const struct virtio_ops net_ops = {
 
 /* The device class. */
 
-static const char *net_backend(const struct virtio_net *n)
-{
-	return n->backend ? n->backend : "user";
-}
-
 static int virtio_net_probe(struct dev *dev, struct err *err)
 {
 	struct virtio_net *n = dev_to_net(dev);
 
 	virtio_pci_describe(&n->vpci, &net_ops, CLASS_ETHERNET);
-	return net_check(net_backend(n), err);
+	return net_check(&n->config, err);
 }
 
 static int virtio_net_realize(struct dev *dev, struct err *err)
@@ -326,7 +331,7 @@ static int virtio_net_realize(struct dev *dev, struct err *err)
 	if (virtq_elem_init(&n->rx, net_queue(n, VIRTIO_NET_RX)) ||
 	    virtq_elem_init(&n->tx, net_queue(n, VIRTIO_NET_TX)))
 		return err_set(err, -ENOMEM, "no memory for buffers");
-	ret = net_open(&n->net, net_backend(n), dev->vm, dev->id, &dev->lock, &peer_ops, n, err);
+	ret = net_open(&n->net, &n->config, dev->vm, dev->id, &dev->lock, &peer_ops, n, err);
 	if (ret)
 		return ret;
 	return pci_dev_plug(&n->vpci.pdev, err);
@@ -357,15 +362,23 @@ static void virtio_net_describe(struct dev *dev, char *buf, size_t size)
 
 	if (!mac.set)
 		net_mac_derive(dev->vm->config.name, dev->id, &mac);
-	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x", net_backend(n),
+	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x", net_config_backend(&n->config),
 		 mac.b[0], mac.b[1], mac.b[2], mac.b[3], mac.b[4], mac.b[5]);
 }
+
+static int virtio_net_set_link(struct dev *dev, bool up, struct err *err)
+{
+	(void)err;
+	net_set_link(&dev_to_net(dev)->net, up);
+	return 0;
+}
+
+static const struct dev_control virtio_net_control = { .set_link = virtio_net_set_link };
 
 static const struct opt_field virtio_net_options[] = {
 	{ "mac", OPT_MAC, offsetof(struct virtio_net, mac), 0, 0, false,
 	  "address; derived from the guest's name and the device's id when not given" },
-	{ "net", OPT_STR, offsetof(struct virtio_net, backend), 0, 0, false,
-	  "what carries the frames: user (the default; 10.0.2.0/24, no privileges needed)" },
+	NET_OPTIONS(struct virtio_net, config),
 	{ "port", OPT_BOOL, offsetof(struct virtio_net, vpci.pdev.behind_port), 0, 0, false,
 	  "on: behind a PCI Express port with hot plug (off)" },
 	OPT_END,
@@ -385,4 +398,5 @@ const struct dev_class virtio_net_class = {
 	.read = virtio_pci_read,
 	.write = virtio_pci_write,
 	.describe = virtio_net_describe,
+	.control = &virtio_net_control,
 };

@@ -8,6 +8,7 @@
 
 #include "base/opt.h"
 #include "vmm/net.h"
+#include "vmm/net_options.h"
 
 #include "virtio_pci.h"
 
@@ -17,7 +18,7 @@ struct virtio_net {
 	struct virtio_pci vpci;
 	/* options */
 	struct mac_addr mac;
-	char *backend; /* NULL: "user" */
+	struct net_config config;
 
 	struct net net;
 	struct virtq_elem rx, tx; /* the buffers in hand: nothing is allocated for a frame */

@@ -9,16 +9,21 @@
 #include "base/util.h"
 #include "iov.h"
 #include "module.h"
+#include "net_options.h"
+#include "net_tap.h"
 #include "vm.h"
 
-/* A name for `net=`, and the module that brings it. */
+/* A name for `net=`, and the module that brings it unless it is always there. */
 struct net_row {
 	const char *name;
+	const struct net_backend_ops *ops; /* NULL: of the module */
+	int (*check)(const struct net_config *config, struct err *err); /* NULL: fine */
 	struct module_want module;
 };
 
 static const struct net_row net_rows[] = {
-	{ "user", { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
+	{ "user", NULL, NULL, { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
+	{ "tap", &net_tap_ops, net_tap_check, { NULL, NULL, NULL, NULL } },
 };
 
 static const struct net_row *net_row_find(const char *name)
@@ -31,12 +36,32 @@ static const struct net_row *net_row_find(const char *name)
 	return NULL;
 }
 
-int net_check(const char *backend, struct err *err)
+/* An option of another back end has no meaning, and is no way to ask for that one. */
+static int net_check_tap_options(const struct net_config *config, struct err *err)
 {
+	const char *option = config->ifname	? "ifname" :
+			     config->fd		? "fd" :
+			     config->script	? "script" :
+			     config->downscript ? "downscript" :
+						  NULL;
+
+	if (!option || !strcmp(net_config_backend(config), "tap"))
+		return 0;
+	return err_set(err, -EINVAL, "%s= is for net=tap, not for net=%s", option,
+		       net_config_backend(config));
+}
+
+int net_check(const struct net_config *config, struct err *err)
+{
+	const char *backend = net_config_backend(config);
+	const struct net_row *row = net_row_find(backend);
+	int ret;
 	size_t i;
 
-	if (net_row_find(backend))
-		return 0;
+	if (row) {
+		ret = net_check_tap_options(config, err);
+		return ret || !row->check ? ret : row->check(config, err);
+	}
 	err_set(err, -EINVAL, "net=%s: there is no such network; there is:", backend);
 	for (i = 0; i < ARRAY_SIZE(net_rows); i++)
 		err_append(err, " %s", net_rows[i].name);
@@ -121,6 +146,10 @@ static void net_deliver(struct net *net, const struct iovec *iov, unsigned int c
 		net_rx_drop(net);
 		return;
 	}
+	if (net->unplugged) {
+		net->rx_dropped++;
+		return;
+	}
 	if (!net->held.used && net->peer->receive(net->nic, iov, count))
 		return;
 	if (!fifo_put(&net->held, iov, count))
@@ -137,6 +166,20 @@ static void net_send_ready(struct net *net)
 	net->peer->send_ready(net->nic);
 }
 
+static void net_link_tell(struct net *net, bool was_up)
+{
+	if (net_link_up(net) != was_up && net->peer->link)
+		net->peer->link(net->nic, net_link_up(net));
+}
+
+static void net_link(struct net *net, bool up)
+{
+	bool was_up = net_link_up(net);
+
+	net->carrier_off = !up;
+	net_link_tell(net, was_up);
+}
+
 static const struct net_host net_host = {
 	.watch_add = loop_watch_add,
 	.watch_del = loop_watch_del,
@@ -147,16 +190,16 @@ static const struct net_host net_host = {
 	.deliver = net_deliver,
 	.deliver_end = net_deliver_end,
 	.send_ready = net_send_ready,
+	.link = net_link,
 };
 
 /* The NIC's side. */
 
-int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
-	       pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+/* @net has everything but its back end. */
+static int net_connect(struct net *net, const struct net_backend_ops *ops, struct err *err)
 {
 	int ret;
 
-	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
 	net->held.buf = malloc(NET_HELD_BYTES);
 	if (!net->held.buf)
 		return err_set(err, -ENOMEM, "net=%s: no memory", ops->name);
@@ -169,20 +212,34 @@ int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm
 	return 0;
 }
 
-int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
+int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
+	       pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+{
+	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
+	return net_connect(net, ops, err);
+}
+
+int net_open(struct net *net, const struct net_config *config, struct vm *vm, const char *id,
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
 {
 	const struct module_head *head;
 	const struct net_module *brought;
+	const struct net_row *row;
 	void *module;
-	int ret = net_check(backend, err);
+	int ret = net_check(config, err);
 
-	if (!ret)
-		ret = module_open(&net_row_find(backend)->module, &module, &head, err);
+	if (ret)
+		return ret;
+	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
+	net->config = config;
+	row = net_row_find(net_config_backend(config));
+	if (row->ops)
+		return net_connect(net, row->ops, err);
+	ret = module_open(&row->module, &module, &head, err);
 	if (ret)
 		return ret;
 	brought = container_of(head, const struct net_module, head);
-	ret = net_attach(net, brought->ops, vm, id, lock, peer, nic, err);
+	ret = net_connect(net, brought->ops, err);
 	if (ret) {
 		dlclose(module);
 		return ret;
@@ -208,7 +265,7 @@ bool net_send(struct net *net, const struct iovec *iov, unsigned int count)
 {
 	size_t len = iov_size(iov, count);
 
-	if (!net->ops || len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
+	if (!net->ops || net->unplugged || len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
 		net->tx_dropped++;
 		return true;
 	}
@@ -228,6 +285,19 @@ void net_ready(struct net *net)
 		fifo_drop_first(&net->held, len);
 	}
 	net->peer->receive_end(net->nic);
+}
+
+bool net_link_up(const struct net *net)
+{
+	return !net->carrier_off && !net->unplugged;
+}
+
+void net_set_link(struct net *net, bool up)
+{
+	bool was_up = net_link_up(net);
+
+	net->unplugged = !up;
+	net_link_tell(net, was_up);
 }
 
 void net_drop_held(struct net *net)

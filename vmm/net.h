@@ -26,6 +26,7 @@
 
 struct err;
 struct net;
+struct net_config;
 struct vm;
 
 #define NET_FRAME_MIN 14u	     /* an Ethernet header */
@@ -42,6 +43,9 @@ struct net_peer_ops {
 	void (*receive_end)(void *nic);
 	/* After net_send() returned false: the back end takes frames again. */
 	void (*send_ready)(void *nic);
+	/* The cable was plugged in or pulled; net_link_up() says the same. Also
+	 * called from within net_open(), without the lock. May be NULL. */
+	void (*link)(void *nic, bool up);
 };
 
 /*
@@ -65,6 +69,8 @@ struct net_host {
 	void (*deliver_end)(struct net *net);
 	/* send() returned false before, and takes frames again. */
 	void (*send_ready)(struct net *net);
+	/* What carries the frames is there again, or no longer. NIC's lock held, or in open(). */
+	void (*link)(struct net *net, bool up);
 };
 
 struct net_backend_ops {
@@ -96,6 +102,7 @@ struct net_fifo {
 struct net {
 	struct vm *vm;
 	const char *id; /* the NIC's, for messages */
+	const struct net_config *config; /* NULL: of net_attach() */
 	pthread_mutex_t *lock;
 	const struct net_peer_ops *peer;
 	void *nic;
@@ -104,18 +111,20 @@ struct net {
 	void *module; /* dlopen() handle */
 	struct net_fifo held;
 	uint64_t rx_dropped, tx_dropped;
+	bool carrier_off; /* the back end has lost what carries the frames */
+	bool unplugged;	  /* net_set_link() */
 	struct log_limit limit;
 };
 
-/* Is there a back end of this name? 0 or -EINVAL with the names that there are. For probe: takes
+/* Is there a back end of this name, and do the options fit it? 0 or -EINVAL. For probe: takes
  * nothing. */
-int net_check(const char *backend, struct err *err);
+int net_check(const struct net_config *config, struct err *err);
 
-/* Connects a NIC. @backend "user" is the user-mode network, a module that is looked for next to
+/* Connects a NIC. The back end "user" is the user-mode network, a module that is looked for next to
  * the running program and in the directory chosen at build time; that it is missing is an error of
- * the configuration (-ENOENT), never -ENODEV. @id and @lock live as long as @net. Loop thread, lock
- * not held. */
-int net_open(struct net *net, const char *backend, struct vm *vm, const char *id,
+ * the configuration (-ENOENT), never -ENODEV. @config, @id and @lock live as long as @net. Loop
+ * thread, lock not held. */
+int net_open(struct net *net, const struct net_config *config, struct vm *vm, const char *id,
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
 /* As net_open(), with a back end that the caller has; @ops outlives @net. */
 int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
@@ -129,6 +138,11 @@ bool net_send(struct net *net, const struct iovec *iov, unsigned int count);
 /* The NIC has room again: what was kept is delivered now, ending with receive_end(). NIC's lock
  * held. */
 void net_ready(struct net *net);
+/* Plugs the cable in (@up) or pulls it: without it frames are dropped both ways. It is in from
+ * net_open() on. NIC's lock held. */
+void net_set_link(struct net *net, bool up);
+/* Is the cable in, and its other end alive? NIC's lock held. */
+bool net_link_up(const struct net *net);
 /* Forgets what was kept: the NIC was reset. NIC's lock held. */
 void net_drop_held(struct net *net);
 

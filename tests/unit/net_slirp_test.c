@@ -22,9 +22,12 @@
 #include "net_frames.h"
 #include "vmm/iov.h"
 #include "vmm/net.h"
+#include "vmm/net_options.h"
 #include "vmm/vm.h"
 
 #define KEPT 64
+
+static const struct net_config user;
 
 struct nic {
 	struct vm vm;
@@ -89,7 +92,7 @@ static struct nic *nic_new(void)
 	n->vm.fd = n->vm.kvm_fd = -1;
 	pthread_mutex_init(&n->lock, NULL);
 	assert_int_equal(loop_new(&n->vm.loop, &err), 0);
-	if (net_open(&n->net, "user", &n->vm, "nic0", &n->lock, &nic_ops, n, &err))
+	if (net_open(&n->net, &user, &n->vm, "nic0", &n->lock, &nic_ops, n, &err))
 		fail_msg("%s", err.msg);
 	return n;
 }
@@ -508,11 +511,12 @@ static void held_frames_wrap(void **state)
 
 static void names(void **state)
 {
+	const struct net_config bogus = { .backend = (char[]){ "bogus" } };
 	struct err err = { 0 };
 
 	(void)state;
-	assert_int_equal(net_check("user", &err), 0);
-	assert_int_equal(net_check("bogus", &err), -EINVAL);
+	assert_int_equal(net_check(&(struct net_config){ .backend = NULL }, &err), 0);
+	assert_int_equal(net_check(&bogus, &err), -EINVAL);
 	assert_non_null(strstr(err.msg, "net=bogus"));
 	assert_non_null(strstr(err.msg, "user"));
 }
@@ -546,7 +550,7 @@ static int child_open(void)
 
 	if (loop_new(&vm.loop, &err))
 		return 2;
-	ret = net_open(&net, "user", &vm, "nic0", &lock, &nic_ops, NULL, &err);
+	ret = net_open(&net, &user, &vm, "nic0", &lock, &nic_ops, NULL, &err);
 	if (!ret)
 		net_close(&net);
 	loop_free(vm.loop);
