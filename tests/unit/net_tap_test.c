@@ -53,7 +53,7 @@ static bool namespace;
 static bool nic_receive(void *opaque, const struct iovec *iov, unsigned int count)
 {
 	struct nic *n = opaque;
-	uint8_t bytes[2048];
+	uint8_t bytes[2048] = { 0 };
 	size_t len = iov_gather(iov, count, bytes, sizeof(bytes));
 
 	/* The kernel's own, such as router solicitations, are not meant. */
