@@ -336,11 +336,6 @@ static const struct pci_ops e1000_pci_ops = { .config_written = config_written }
 
 /* Life. */
 
-static const char *backend(const struct e1000 *e)
-{
-	return e->backend ? e->backend : "user";
-}
-
 static void e1000_identity(struct e1000 *e)
 {
 	pci_dev_init(&e->pdev, 0x8086, 0x100e, 0x02000003, 0x8086, 0x001e, PCI_CONFIG_SIZE);
@@ -355,7 +350,7 @@ static int e1000_probe(struct dev *dev, struct err *err)
 
 	e->kick_fd = -1;
 	e1000_identity(e);
-	return net_check(backend(e), err);
+	return net_check(&e->config, err);
 }
 
 static int e1000_realize(struct dev *dev, struct err *err)
@@ -384,7 +379,7 @@ static int e1000_realize(struct dev *dev, struct err *err)
 			     err);
 	if (ret)
 		return ret;
-	ret = net_open(&e->net, backend(e), dev->vm, dev->id, &dev->lock, &peer_ops, e, err);
+	ret = net_open(&e->net, &e->config, dev->vm, dev->id, &dev->lock, &peer_ops, e, err);
 	if (ret)
 		return ret;
 	return pci_dev_plug(&e->pdev, err);
@@ -431,7 +426,7 @@ static void e1000_describe(struct dev *dev, char *buf, size_t size)
 
 	if (!mac.set)
 		net_mac_derive(dev->vm->config.name, dev->id, &mac);
-	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x", backend(e), mac.b[0],
+	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x", net_config_backend(&e->config), mac.b[0],
 		 mac.b[1], mac.b[2], mac.b[3], mac.b[4], mac.b[5]);
 }
 
@@ -453,8 +448,7 @@ static const struct dev_control e1000_control = { .set_link = e1000_set_link };
 static const struct opt_field e1000_options[] = {
 	{ "mac", OPT_MAC, offsetof(struct e1000, mac), 0, 0, false,
 	  "address; derived from the guest's name and the device's id when not given" },
-	{ "net", OPT_STR, offsetof(struct e1000, backend), 0, 0, false,
-	  "what carries the frames: user (the default; 10.0.2.0/24, no privileges needed)" },
+	NET_OPTIONS(struct e1000, config),
 	OPT_END,
 };
 

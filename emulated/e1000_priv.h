@@ -9,6 +9,7 @@
 
 #include "vmm/loop.h"
 #include "vmm/net.h"
+#include "vmm/net_options.h"
 #include "vmm/pci.h"
 
 #include "e1000_regs.h"
@@ -52,7 +53,7 @@ struct e1000 {
 	struct pci_dev pdev;
 	/* options */
 	struct mac_addr mac;
-	char *backend; /* NULL: "user" */
+	struct net_config config;
 
 	struct net net;
 	uint32_t regs[REGS_END / 4];
