@@ -33,6 +33,7 @@ static void usage(FILE *out)
 	fprintf(out, "usage: viaduct COMMAND [OPTION…]\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-6s %s\n", commands[i].name, commands[i].help);
+	fprintf(out, "  ctl    ask a running guest: viaduct ctl SOCKET COMMAND…\n");
 	fprintf(out, "  `viaduct COMMAND --help` lists a command's options.\n");
 }
 
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
 		usage(stdout);
 		return 0;
 	}
+	if (argc >= 2 && !strcmp(argv[1], "ctl"))
+		return viaduct_ctl(argc - 1, argv + 1);
 	for (i = 0; i < ARRAY_SIZE(commands) && argc >= 2; i++) {
 		if (strcmp(argv[1], commands[i].name) != 0)
 			continue;

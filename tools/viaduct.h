@@ -14,6 +14,7 @@
 struct run_options {
 	struct vm_config config;
 	const char *serial;
+	const char *monitor; /* NULL: none */
 	char *pin; /* config.pin */
 	const char **devices; /* --device, in order; the strings are argv's */
 	unsigned int device_count;
@@ -30,6 +31,8 @@ void options_usage(FILE *out, const char *command);
 
 int viaduct_run(const struct run_options *opts);
 int viaduct_plan(const struct run_options *opts);
+/* `viaduct ctl SOCKET COMMAND…`; argv[0] is "ctl". The exit status. */
+int viaduct_ctl(int argc, char **argv);
 
 /* Logs to stderr, a line each, "viaduct: " in front. */
 extern const struct log viaduct_log;

@@ -25,6 +25,7 @@ static const struct {
 	  "vCPUs (1), and which host CPUs each runs on, or all: 0-3:5, 0-1+8" },
 	{ "device", "NAME[,key=value…]", "a device or role, any number; `--device help` lists them" },
 	{ "serial", "stdio|none|file=PATH|unix=PATH", "where the first serial port goes (stdio)" },
+	{ "monitor", "PATH", "answer QMP on a unix socket of this name; `viaduct ctl` asks there" },
 	{ "name", "NAME", "the guest's name (viaduct)" },
 };
 
@@ -117,6 +118,8 @@ static int option_set(struct run_options *opts, const char *name, const char *va
 		ret = option_device(opts, value, ret_done);
 	} else if (!strcmp(name, "serial")) {
 		opts->serial = value;
+	} else if (!strcmp(name, "monitor")) {
+		opts->monitor = value;
 	} else {
 		opts->config.name = value;
 	}

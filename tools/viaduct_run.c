@@ -11,11 +11,13 @@
 #include "vfio/vfio_pci.h"
 #include "viaduct.h"
 #include "vmm/chardev.h"
+#include "vmm/monitor.h"
 
 /* What the program keeps beside the guest while it runs. */
 struct runner {
 	struct vm *vm;
 	struct chardev *serial;
+	struct monitor *monitor;
 	int signal_fd;
 	struct loop_watch *watch;
 	unsigned int asked; /* how often the guest was asked to power off */
@@ -31,7 +33,7 @@ static void on_signal(void *opaque, uint32_t events)
 	if (read(r->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (r->asked++) {
-		vm_request(r->vm, VM_QUIT, "signal %u", info.ssi_signo);
+		vm_request_host(r->vm, VM_QUIT, "signal");
 		return;
 	}
 	log_line(&viaduct_log, LOG_INFO,
@@ -89,6 +91,9 @@ static int set_up(struct runner *r, const struct run_options *opts, struct err *
 	unsigned int i;
 	int ret = vm_new(&r->vm, &opts->config, &viaduct_log, err);
 
+	/* Before anything is taken: who connects is answered when the guest runs. */
+	if (!ret && opts->monitor)
+		ret = monitor_new(&r->monitor, r->vm, opts->monitor, err);
 	if (!ret)
 		vfio_pci_ahead(r->vm, &viaduct_devices, opts->devices, opts->device_count);
 	for (i = 0; i < opts->device_count && !ret; i++)
@@ -118,6 +123,7 @@ int viaduct_run(const struct run_options *opts)
 
 	if (!ret)
 		ret = vm_run(r.vm, &err);
+	monitor_free(r.monitor);
 	loop_watch_del(r.watch);
 	fd_close(&r.signal_fd);
 	vm_free(r.vm);

@@ -221,6 +221,12 @@ static bool vm_too_many_triple_faults(struct vm *vm)
 	return ++vm->triple_faults >= TRIPLE_FAULTS_MAX;
 }
 
+static void vm_event(struct vm *vm, enum vm_event event)
+{
+	if (vm->event)
+		vm->event(vm->event_opaque, event);
+}
+
 static void vm_reset(struct vm *vm)
 {
 	struct err err = { 0 };
@@ -239,7 +245,9 @@ static void vm_reset(struct vm *vm)
 		return;
 	}
 	log_line(vm->log, LOG_INFO, "guest restarted");
-	vcpus_go(vm);
+	vm_event(vm, VM_EVENT_RESET);
+	if (!vm->paused)
+		vcpus_go(vm);
 }
 
 /* Loop thread: carries out what was asked for. */
@@ -257,15 +265,10 @@ static void vm_do_request(void *opaque)
 		loop_stop(vm->loop);
 }
 
-void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
+static void vm_ask(struct vm *vm, enum vm_request request, bool guest, const char *why)
 {
-	char why[256];
 	bool news;
-	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
 	pthread_mutex_lock(&vm->request_lock);
 	if (request == VM_TRIPLE_FAULT) {
 		request = vm_too_many_triple_faults(vm) ? VM_CRASH : VM_RESET;
@@ -276,6 +279,7 @@ void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
 	news = request > vm->request && vm->request <= VM_RESET;
 	if (news) {
 		vm->request = request;
+		vm->request_by_guest = guest;
 		if (request == VM_CRASH || request == VM_DEVICE_ERROR)
 			err_set(&vm->end, request == VM_CRASH ? -EIO : VM_END_DEVICE, "%s", why);
 	}
@@ -288,6 +292,62 @@ void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
 		loop_stop(vm->loop);
 }
 
+void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
+{
+	char why[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	vm_ask(vm, request, true, why);
+}
+
+void vm_request_host(struct vm *vm, enum vm_request request, const char *why)
+{
+	vm_ask(vm, request, false, why);
+}
+
+void vm_pause(struct vm *vm)
+{
+	if (vm->paused)
+		return;
+	vcpus_stop(vm);
+	vm->paused = true;
+	vm_event(vm, VM_EVENT_STOP);
+}
+
+void vm_resume(struct vm *vm)
+{
+	bool asked;
+
+	if (!vm->paused)
+		return;
+	vm->paused = false;
+	pthread_mutex_lock(&vm->request_lock);
+	asked = vm->request != VM_NOTHING;
+	pthread_mutex_unlock(&vm->request_lock);
+	vm_event(vm, VM_EVENT_RESUME);
+	/* A restart or an end that was asked for meanwhile finds the vCPUs standing. */
+	if (!asked)
+		vcpus_go(vm);
+}
+
+static void vm_do_balloon_changed(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	atomic_store(&vm->balloon_changed, false);
+	vm_event(vm, VM_EVENT_BALLOON);
+}
+
+void vm_balloon_changed(struct vm *vm)
+{
+	if (!atomic_exchange(&vm->balloon_changed, true) &&
+	    loop_post(vm->loop, vm_do_balloon_changed, vm))
+		atomic_store(&vm->balloon_changed, false);
+}
+
 int vm_run(struct vm *vm, struct err *err)
 {
 	int ret = vcpus_start(vm, err);
@@ -295,6 +355,7 @@ int vm_run(struct vm *vm, struct err *err)
 	if (!ret)
 		ret = loop_run(vm->loop, err);
 	vcpus_join(vm);
+	vm_event(vm, VM_EVENT_SHUTDOWN);
 	vm_ring_drain(vm); /* the guest's last words may still be collected */
 	if (!ret && vm->end.code)
 		ret = err_set(err, vm->end.code, "%s", vm->end.msg);
@@ -304,6 +365,7 @@ int vm_run(struct vm *vm, struct err *err)
 void vm_power_button(struct vm *vm)
 {
 	acpi_pm_event(vm->acpi_pm, ACPI_EVENT_POWER_BUTTON);
+	vm_event(vm, VM_EVENT_POWERDOWN);
 }
 
 void vm_ring_drain(struct vm *vm)

@@ -51,6 +51,16 @@ enum vm_request {
 	VM_TRIPLE_FAULT,
 };
 
+/* What happens to the guest, for whoever watches it (vm->event). */
+enum vm_event {
+	VM_EVENT_SHUTDOWN, /* powered off, or ended by the host */
+	VM_EVENT_RESET,
+	VM_EVENT_STOP,
+	VM_EVENT_RESUME,
+	VM_EVENT_POWERDOWN, /* the power button was pressed */
+	VM_EVENT_BALLOON,
+};
+
 struct vm {
 	struct vm_config config;
 	const struct log *log;
@@ -81,6 +91,7 @@ struct vm {
 
 	pthread_mutex_t request_lock; /* a leaf */
 	enum vm_request request;
+	bool request_by_guest; /* not by vm_request_host() */
 	struct err end; /* why the guest ended: code 0 for power-off or quit */
 	int kvm_vfio_fd; /* the KVM-VFIO device, -1 until vfio/ makes it */
 	void *iommu;	 /* vfio/'s: the guest's IOMMU back end, one for the VM */
@@ -89,6 +100,11 @@ struct vm {
 	 * goes when this returns. Loop thread. */
 	void (*removed)(void *opaque, const struct dev *dev, const char *why);
 	void *removed_opaque;
+	/* Told what happens. Loop thread, no device lock held. */
+	void (*event)(void *opaque, enum vm_event event);
+	void *event_opaque;
+	atomic_bool balloon_changed; /* BALLOON is on its way */
+	bool paused; /* vm_pause(); loop thread */
 	uint64_t resets;
 	unsigned int triple_faults;
 	int64_t triple_fault_first; /* s, CLOCK_MONOTONIC */
@@ -112,6 +128,19 @@ int vm_run(struct vm *vm, struct err *err);
  * why for the last two. */
 void vm_request(struct vm *vm, enum vm_request request, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* As vm_request() for what the host's side wishes: an event then says so. Loop thread. */
+void vm_request_host(struct vm *vm, enum vm_request request, const char *why);
+
+/* All vCPUs stand still until vm_resume(), through restarts too. Devices go on: what the guest gave
+ * them is carried out. While it is paused, or not, a second call changes nothing. Loop thread, the
+ * vCPUs were started. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+/* A balloon's size is another one: vm->event is told from the loop, once for changes that come
+ * close together. Any thread, any lock. */
+void vm_balloon_changed(struct vm *vm);
 
 /* Presses the ACPI power button. Loop thread. */
 void vm_power_button(struct vm *vm);
