@@ -158,8 +158,10 @@ static void balloon_config_write(struct virtio_dev *vdev, unsigned int offset, c
 {
 	struct virtio_balloon *b = dev_to_balloon(vdev->dev);
 
-	if (offset >= CONFIG_ACTUAL && span_within(offset - CONFIG_ACTUAL, len, sizeof(b->actual)))
-		memcpy(b->actual + (offset - CONFIG_ACTUAL), buf, len);
+	if (offset < CONFIG_ACTUAL || !span_within(offset - CONFIG_ACTUAL, len, sizeof(b->actual)))
+		return;
+	memcpy(b->actual + (offset - CONFIG_ACTUAL), buf, len);
+	vm_balloon_changed(vdev->dev->vm);
 }
 
 /* The guest has all of its memory again; what it is asked for stays. */

@@ -41,6 +41,7 @@ struct disk_config {
 	bool no_lock; /* others may have it too */
 };
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member cannot stand in any */
 #define DISK_OPTIONS(type, member)                                                                 \
 	{ "path", OPT_STR, offsetof(type, member.path), 0, 0, true, "raw image or block device" }, \
 		{ "format",                                                                        \
@@ -67,6 +68,7 @@ struct disk_config {
 			"again; not said: it "                                                     \
 			"waits while the host has no room, and reports the rest"                   \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 enum disk_op {
 	DISK_READ,

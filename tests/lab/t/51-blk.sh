@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# lab: --timeout 420
+# lab: --timeout 300
 # virtio-blk on a raw image: fio writes and verifies on two queues; the image holds what the guest
 # wrote; discard gives room back; what the guest asks of a disk it may only read is refused. The file
 # system of the image runs full and has room again: the guest waits and sees no error. A device of the
@@ -45,6 +45,7 @@ chmod 444 /mnt/b.raw
 truncate -s 8M /mnt/c.raw
 bad=$(losetup -f --show /mnt/c.raw)
 printf '0 4096 linear %s 0\n4096 1024 error\n5120 11264 linear %s 5120\n' "$bad" "$bad" | dmsetup create bad
+bad=/dev/dm-$(dmsetup info -c --noheadings -o minor bad)
 # A file system that has no room for the image that is to grow in it.
 mkdir -p /mnt/small
 mount -t tmpfs -o size=6M none /mnt/small
@@ -77,7 +78,7 @@ umount /mnt/m
 guest_start /mnt/log /mnt/initrd --cpus 2 \
 	--device virtio-blk,path=/mnt/a.raw,serial=a-serial-number,direct=on \
 	--device disk,path=/mnt/b.raw,readonly=on \
-	--device virtio-blk,path=/dev/mapper/bad \
+	--device virtio-blk,path=$bad \
 	--device virtio-blk,path=/mnt/small/d.raw
 guest_saw 100 /mnt/log '^SERIAL' || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
 refused "an image that another guest has" 'a.raw is in use by another guest' virtio-blk,path=/mnt/a.raw
