@@ -161,10 +161,22 @@ static void send_ready(void *nic)
 	e1000_tx_run(e);
 }
 
+static void link_changed(void *nic, bool up)
+{
+	struct e1000 *e = nic;
+
+	if (e->link == up)
+		return;
+	e->link = up;
+	e1000_link_show(e);
+	e1000_cause(e, ICR_LSC);
+}
+
 static const struct net_peer_ops peer_ops = {
 	.receive = e1000_receive,
 	.receive_end = e1000_receive_end,
 	.send_ready = send_ready,
+	.link = link_changed,
 };
 
 /* Registers. */
@@ -426,20 +438,15 @@ static void e1000_describe(struct dev *dev, char *buf, size_t size)
 
 	if (!mac.set)
 		net_mac_derive(dev->vm->config.name, dev->id, &mac);
-	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x", net_config_backend(&e->config), mac.b[0],
-		 mac.b[1], mac.b[2], mac.b[3], mac.b[4], mac.b[5]);
+	snprintf(buf, size, "%s network, MAC %02x:%02x:%02x:%02x:%02x:%02x",
+		 net_config_backend(&e->config), mac.b[0], mac.b[1], mac.b[2], mac.b[3], mac.b[4],
+		 mac.b[5]);
 }
 
 static int e1000_set_link(struct dev *dev, bool up, struct err *err)
 {
-	struct e1000 *e = dev_to_e1000(dev);
-
 	(void)err;
-	if (e->link == up)
-		return 0;
-	e->link = up;
-	e1000_link_show(e);
-	e1000_cause(e, ICR_LSC);
+	net_set_link(&dev_to_e1000(dev)->net, up);
 	return 0;
 }
 
