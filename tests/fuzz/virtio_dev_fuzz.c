@@ -18,8 +18,11 @@
 
 #include "base/util.h"
 #include "fake_driver.h"
+#include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_console.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_scsi.h"
 
 #define MUST(x)                                                                                    \
 	do {                                                                                       \
@@ -37,11 +40,15 @@
 
 static const struct {
 	const struct dev_class *class;
+	bool disk; /* of the image */
 	const char *options;
 } devices[] = {
-	{ &virtio_blk_class, "path=%s,lock=off,queues=2" },
-	{ &virtio_blk_class, "path=%s,lock=off,readonly=on" },
-	{ &virtio_rng_class, "" },
+	{ &virtio_blk_class, true, ",lock=off,queues=2" },
+	{ &virtio_blk_class, true, ",lock=off,readonly=on" },
+	{ &virtio_rng_class, false, "" },
+	{ &virtio_balloon_class, false, "" },
+	{ &virtio_console_class, false, "" },
+	{ &scsi_disk_class, true, ",lock=off,queues=1" },
 };
 
 enum op { OP_DESC, OP_DATA, OP_POST, OP_NOTIFY, OP_CONFIG, OP_RESTART, OP_MASTER, OPS };
@@ -69,7 +76,7 @@ static void image_remove(void)
 static struct fuzz *fuzz_get(void)
 {
 	static struct fuzz f;
-	char spec[128], options[128];
+	char spec[160];
 	unsigned int i;
 	int fd;
 
@@ -83,12 +90,11 @@ static struct fuzz *fuzz_get(void)
 	f.g = guest_new(RAM);
 	f.ram = guest_ptr(f.g, 0, RAM);
 	for (i = 0; i < ARRAY_SIZE(devices); i++) {
-		snprintf(options, sizeof(options), "%s", devices[i].options);
-		if (strstr(options, "%s"))
-			snprintf(options, sizeof(options), "path=%s%s", f.image,
-				 strchr(devices[i].options, ','));
-		snprintf(spec, sizeof(spec), "%s%s%s", devices[i].class->name, *options ? "," : "",
-			 options);
+		if (devices[i].disk)
+			snprintf(spec, sizeof(spec), "%s,path=%s%s", devices[i].class->name,
+				 f.image, devices[i].options);
+		else
+			snprintf(spec, sizeof(spec), "%s", devices[i].class->name);
 		f.vps[i] = to_virtio_pci(guest_device(f.g, devices[i].class, spec));
 	}
 	return &f;
