@@ -6,6 +6,7 @@
 #include "vfio/vfio_pci.h"
 #include "virtio/vhost_user_blk.h"
 #include "virtio/vhost_user_net.h"
+#include "virtio/vhost_vsock.h"
 #include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
@@ -24,6 +25,7 @@ static const struct dev_class *const classes[] = {
 	&virtio_console_class,
 	&vhost_user_blk_class,
 	&vhost_user_net_class,
+	&vhost_vsock_class,
 	&e1000_class,
 	NULL,
 };

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rings that the host's kernel serves (linux/vhost.h): it is given guest memory and each ring's
+ * addresses, doorbell and interrupt, and from then on a request costs this process nothing. A
+ * device gives it its first queues; those behind them stay here.
+ *
+ * Loop thread or a vCPU's, with the device's lock held, but for open, bind and close, which are
+ * without it.
+ */
+#ifndef VIADUCT_VIRTIO_VHOST_H
+#define VIADUCT_VIRTIO_VHOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct loop_watch;
+struct vhost;
+struct virtio_dev;
+struct virtq;
+struct vm;
+
+struct vhost_ring {
+	bool started;  /* its doorbell is the kernel's */
+	uint16_t base; /* the next entry of the available ring that the kernel is to take */
+	int own_fd;    /* interrupts that cannot go straight to the guest come here */
+	int call_fd;   /* what the kernel was given: a vector's eventfd, or own_fd */
+	int err_fd;    /* the kernel gave the ring up: the guest broke a rule */
+	struct loop_watch *watch, *err_watch;
+	struct virtq *vq;
+};
+
+struct vhost {
+	/* set by the device before vhost_open() */
+	const char *path;   /* of the kernel's device */
+	const char *module; /* that makes it, for a message */
+	uint64_t wanted;    /* features of the kernel's that the guest may be offered */
+	uint64_t added;	    /* features that are offered without it and never told to it */
+	unsigned int queues;
+	/* The rings are described: serve them, or no more. After a stop, which must succeed on a
+	 * half-started one, the kernel touches no ring. 0 or -errno with the reason. */
+	int (*serve)(struct vhost *v, bool on, struct err *err);
+
+	int fd;
+	uint64_t features; /* the kernel's */
+	struct vm *vm;
+	struct virtio_dev *vdev;
+	struct vhost_ring *rings; /* one for each queue of the kernel's */
+	bool open;
+};
+
+/* Opens the device, or takes @fd when it is not negative (closed by vhost_close(), also after a
+ * failure here), becomes its owner and asks what it can. 0, -ENODEV when this host has no such
+ * device, or -errno; then only vhost_close() is allowed, as on a zero-initialised one. */
+int vhost_open(struct vhost *v, struct vm *vm, int fd, struct err *err);
+/* @vdev has its queues: it offers from here on what the kernel can do. */
+int vhost_bind(struct vhost *v, struct virtio_dev *vdev, struct err *err);
+/* Lock not held; the device was reset. */
+void vhost_close(struct vhost *v);
+
+/* The device's ops: running, irqs_changed; and reset, after which the rings start anew. When the
+ * kernel refuses, the queues are stopped with the reason in the log, until the driver resets. */
+void vhost_running(struct vhost *v, bool running);
+void vhost_irqs_changed(struct vhost *v);
+void vhost_reset(struct vhost *v);
+
+/* An ioctl of the device's own. 0, or -errno with "@path: @what: reason". */
+int vhost_ask(const struct vhost *v, unsigned long request, const char *what, void *arg,
+	      struct err *err);
+
+#endif
