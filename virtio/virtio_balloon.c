@@ -255,8 +255,7 @@ static const struct opt_field virtio_balloon_options[] = {
 	  "off: the guest kills processes before it takes pages back (on)" },
 	{ "free-page-reporting", OPT_NOT, offsetof(struct virtio_balloon, no_report), 0, 0, false,
 	  "off: pages that are free in the guest stay with it (on)" },
-	{ "port", OPT_BOOL, offsetof(struct virtio_balloon, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
+	VIRTIO_PCI_OPTIONS(struct virtio_balloon, vpci),
 	OPT_END,
 };
 

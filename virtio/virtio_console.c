@@ -442,8 +442,7 @@ static const struct opt_field virtio_console_options[] = {
 	PORT_OPTIONS(1),
 	PORT_OPTIONS(2),
 	PORT_OPTIONS(3),
-	{ "port", OPT_BOOL, offsetof(struct virtio_console, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
+	VIRTIO_PCI_OPTIONS(struct virtio_console, vpci),
 	OPT_END,
 };
 

@@ -41,6 +41,9 @@ int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virti
 		vq->size_max = queue_sizes[i];
 		vq->kick_fd = -1;
 		virtq_reset(vq);
+		vq->packed_state = calloc(vq->size_max, sizeof(*vq->packed_state));
+		if (!vq->packed_state)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -51,7 +54,9 @@ void virtio_dev_done(struct virtio_dev *vdev)
 
 	for (i = 0; i < vdev->queue_count; i++) {
 		loop_watch_del(vdev->queues[i].kick_watch);
-		fd_close(&vdev->queues[i].kick_fd);
+		if (vdev->queues[i].vdev) /* else not reached by init */
+			fd_close(&vdev->queues[i].kick_fd);
+		free(vdev->queues[i].packed_state);
 	}
 	free(vdev->queues);
 	vdev->queues = NULL;
@@ -219,7 +224,7 @@ void virtio_queue_enable(struct virtq *vq)
 
 	if (vq->enabled || !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
-	vq->format = &virtq_split;
+	vq->format = virtio_has(vdev, VIRTIO_F_RING_PACKED) ? &virtq_packed : &virtq_split;
 	vq->event_idx = virtio_has(vdev, VIRTIO_RING_F_EVENT_IDX);
 	vq->indirect = virtio_has(vdev, VIRTIO_RING_F_INDIRECT_DESC);
 	if (virtq_start(vq, &err) || queue_doorbell(vq, &err)) {

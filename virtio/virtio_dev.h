@@ -84,7 +84,9 @@ struct virtio_dev {
 	struct log_limit limit;
 };
 
-/* @queue_sizes[i] is what queue i offers: a power of two, at most VIRTQ_SIZE_MAX. 0 or -ENOMEM. */
+/* @queue_sizes[i] is what queue i offers: a power of two, at most VIRTQ_SIZE_MAX. 0 or -ENOMEM,
+ * then virtio_dev_done() frees what there is. Packed rings work, but the caller has to add them to
+ * what is offered. */
 int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virtio_ops *ops,
 		    const struct virtio_transport_ops *transport, const uint16_t *queue_sizes,
 		    unsigned int queue_count);

@@ -379,8 +379,7 @@ static const struct opt_field virtio_net_options[] = {
 	{ "mac", OPT_MAC, offsetof(struct virtio_net, mac), 0, 0, false,
 	  "address; derived from the guest's name and the device's id when not given" },
 	NET_OPTIONS(struct virtio_net, config),
-	{ "port", OPT_BOOL, offsetof(struct virtio_net, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
+	VIRTIO_PCI_OPTIONS(struct virtio_net, vpci),
 	OPT_END,
 };
 

@@ -494,6 +494,8 @@ int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_
 	    virtio_dev_init(&vp->vdev, &vp->pdev.dev, ops, &transport_ops, queue_sizes,
 			    queue_count))
 		return err_set(err, -ENOMEM, "no memory for %u queues", queue_count);
+	if (vp->packed)
+		vp->vdev.offered |= BIT64(VIRTIO_F_RING_PACKED);
 	ret = caps_add(vp, err);
 	if (!ret)
 		ret = pci_msix_init(&vp->pdev, 0, queue_count + 1, VIRTIO_PCI_BAR,

@@ -43,7 +43,22 @@ struct virtio_pci {
 	bool master; /* bus mastering, as of the last write to config space */
 	uint8_t cfg_cap; /* VIRTIO_PCI_CAP_PCI_CFG in config space */
 	struct range_event *doorbells; /* one for each queue */
+	bool packed; /* an option: VIRTIO_F_RING_PACKED is offered */
 };
+
+/* The options of every device whose rings this process serves; @member is @type's virtio_pci. */
+#define VIRTIO_PCI_OPTIONS(type, member)                                                           \
+	{ "port",                                                                                  \
+	  OPT_BOOL,                                                                                \
+	  offsetof(type, member) + offsetof(struct virtio_pci, pdev.behind_port),                  \
+	  0,                                                                                       \
+	  0,                                                                                       \
+	  false,                                                                                   \
+	  "on: behind a PCI Express port with hot plug (off)" },                                   \
+	{                                                                                          \
+		"packed", OPT_BOOL, offsetof(type, member) + offsetof(struct virtio_pci, packed),  \
+			0, 0, false, "on: packed rings are offered too (off)"                      \
+	}
 
 static inline struct virtio_pci *to_virtio_pci(struct dev *dev)
 {
@@ -52,8 +67,8 @@ static inline struct virtio_pci *to_virtio_pci(struct dev *dev)
 
 /* For a class's probe: header and BAR. @class_code is PCI's (24 bits). */
 void virtio_pci_describe(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code);
-/* For realize: as above, then queues, capabilities, MSI-X, INTx; the caller plugs the function
- * (pci_dev_plug()) when its own part stands. */
+/* For realize: as above, then queues, capabilities, MSI-X, INTx, and packed rings are offered when
+ * vp->packed says so; the caller plugs the function (pci_dev_plug()) when its own part stands. */
 int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code,
 		    const uint16_t *queue_sizes, unsigned int queue_count, struct err *err);
 /* For destroy: unplugs and frees; half-built is fine. */

@@ -248,8 +248,7 @@ static const struct opt_field virtio_rng_options[] = {
 	  "what the guest is given in one period; no limit when not given" },
 	{ "period", OPT_U32, offsetof(struct virtio_rng, period), 1, 3600000, false,
 	  "the period of max-bytes, in ms (1000)" },
-	{ "port", OPT_BOOL, offsetof(struct virtio_rng, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
+	VIRTIO_PCI_OPTIONS(struct virtio_rng, vpci),
 	OPT_END,
 };
 

@@ -519,8 +519,7 @@ static const struct opt_field scsi_options[] = {
 	  "what the guest sees as its serial number, at most 20 characters (the device's id)" },
 	{ "queues", OPT_U32, offsetof(struct virtio_scsi, queues), 1, VIRTIO_SCSI_QUEUES_MAX, false,
 	  "request queues (one for each vCPU)" },
-	{ "port", OPT_BOOL, offsetof(struct virtio_scsi, vpci.pdev.behind_port), 0, 0, false,
-	  "on: behind a PCI Express port with hot plug (off)" },
+	VIRTIO_PCI_OPTIONS(struct virtio_scsi, vpci),
 	OPT_END,
 };
 

@@ -25,7 +25,7 @@ struct virtq;
  * may change at any time; lengths and addresses are the copy that was checked.
  */
 struct virtq_elem {
-	uint16_t id; /* what goes back to the guest: split, the head of the chain */
+	uint16_t id; /* what goes back: split, the head of the chain; packed, the buffer id */
 	unsigned int out_count, in_count;
 	uint64_t out_len, in_len;
 	unsigned int iov_max;
@@ -64,7 +64,7 @@ struct virtq_format {
 	bool (*kick_on)(struct virtq *vq);
 };
 
-extern const struct virtq_format virtq_split;
+extern const struct virtq_format virtq_split, virtq_packed;
 /* The used ring's index as it stands in guest memory, whoever wrote it. The queue is in use. */
 uint16_t virtq_split_used_index(const struct virtq *vq);
 /* The same of the available ring. */
@@ -79,6 +79,32 @@ struct virtq_split_ring {
 	uint16_t avail_seen;	/* the guest's index when last looked at */
 	uint16_t used_next;	/* the next entry to write; not yet visible */
 	uint16_t used_signalled; /* where it was when an interrupt was last considered */
+};
+
+/* The packed format: a place in the ring and the wrap counter there (2.8.1). */
+struct virtq_packed_pos {
+	uint16_t at;
+	bool wrap;
+};
+
+struct virtq_packed_ring {
+	void *desc;
+	const void *driver; /* the driver's event suppression (2.8.10) */
+	void *device;	    /* and the device's */
+	struct virtq_packed_pos avail; /* the next entry to take */
+	struct virtq_packed_pos used;  /* the next entry to write */
+	uint16_t slots_out; /* entries of buffers that are taken and not published */
+	uint16_t pending;   /* pushed and not published */
+	uint16_t pops;	    /* counts, for rewinding */
+	unsigned int unsignalled; /* entries published since an interrupt was last considered */
+};
+
+/* One of size_max for each queue; three tables in one, each with an index of its own. */
+struct virtq_packed_state {
+	uint16_t slots;	 /* by buffer id: entries of the buffer in flight; 0: none is */
+	uint16_t taken;	 /* by pops: the id */
+	uint16_t pushed; /* by pushes that are pending: the id, */
+	uint32_t len;	 /* and the length */
 };
 
 struct virtq {
@@ -98,7 +124,9 @@ struct virtq {
 	uint16_t inflight; /* taken and not given back */
 	union {
 		struct virtq_split_ring split;
+		struct virtq_packed_ring packed;
 	};
+	struct virtq_packed_state *packed_state; /* for the life of the device */
 
 	/* The doorbell, made when the queue is first enabled: -1 before. */
 	int kick_fd;

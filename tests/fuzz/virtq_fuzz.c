@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A driver that does anything to a split ring: one byte picks the operation, the next are its
- * operands. What must hold after each: every entry of a buffer lies in guest memory (its ends are
- * read and written), no more buffers are out than the ring has entries, the used index moves by
- * what was published, and a queue that broke is marked and gives nothing.
+ * A driver that does anything to a ring of either format: one byte picks the operation, the next
+ * are its operands. What must hold after each: every entry of a buffer lies in guest memory (its
+ * ends are read and written), no more buffers are out than the ring has entries, the split ring's
+ * used index moves by what was published, and a queue that broke is marked and gives nothing.
  */
 #include "fuzz.h"
 
@@ -75,7 +75,10 @@ static void fuzz_desc(struct fuzz *f, gpa_t table)
 	unsigned int i = fuzz_u8(&f->in) % OFFERED;
 	gpa_t addr = pick_addr(&f->in);
 	uint32_t len = pick_len(&f->in);
-	uint16_t flags = fuzz_u8(&f->in) & 7;
+	uint8_t bits = fuzz_u8(&f->in);
+	/* And the packed ring's marks, which mean nothing to the split ring. */
+	uint16_t flags = (uint16_t)((bits & 7) | (bits >> 3 & 1) << VRING_PACKED_DESC_F_AVAIL |
+				    (bits >> 4 & 1) << VRING_PACKED_DESC_F_USED);
 	uint8_t next = fuzz_u8(&f->in);
 
 	rig_desc_at(f->r, table, i, addr, len, flags, next & 0x80 ? 0xff00 | next : next);
@@ -85,11 +88,12 @@ static void fuzz_restart(struct fuzz *f)
 {
 	uint8_t how = fuzz_u8(&f->in);
 	uint64_t features = (how & 1 ? BIT64(VIRTIO_RING_F_EVENT_IDX) : 0) |
-			    (how & 2 ? BIT64(VIRTIO_RING_F_INDIRECT_DESC) : 0);
+			    (how & 2 ? BIT64(VIRTIO_RING_F_INDIRECT_DESC) : 0) |
+			    (how & 0x80 ? BIT64(VIRTIO_F_RING_PACKED) : 0);
 
 	put_le16(f->r->ram + RIG_AVAIL + 2, 0);
 	put_le16(f->r->ram + RIG_USED + 2, 0);
-	rig_start(f->r, (uint16_t)(1u << (how >> 2) % 5), features);
+	rig_start(f->r, (uint16_t)(1u << ((how & 0x7f) >> 2) % 5), features);
 	MUST(virtq_running(f->r->vq));
 	f->out_count = 0;
 	f->unpublished = 0;
@@ -153,7 +157,8 @@ static void fuzz_signal(struct fuzz *f)
 	f->published = (uint16_t)(f->published + f->unpublished);
 	f->unpublished = 0;
 	virtq_signal(f->r->vq);
-	MUST(rig_used_idx(f->r) == f->published);
+	MUST(f->r->vq->format != &virtq_split || rig_used_idx(f->r) == f->published);
+	MUST(f->r->vq->format != &virtq_packed || !f->r->vq->packed.pending);
 }
 
 /* As virtio-net does it: everything since the last publish, when nothing older is out. */

@@ -741,7 +741,10 @@ static void options(void **state)
 						      "virtio-net,id=a,net=user");
 	net_mac_derive("unit", "a", &mac);
 	assert_memory_equal(n->mac.b, mac.b, 6);
-	guest_device(g, &virtio_net_class, "virtio-net,id=b");
+	assert_int_equal(n->vpci.vdev.offered & BIT64(VIRTIO_F_RING_PACKED), 0);
+	n = (struct virtio_net *)(void *)guest_device(g, &virtio_net_class,
+						      "virtio-net,id=b,packed=on");
+	assert_true(n->vpci.vdev.offered & BIT64(VIRTIO_F_RING_PACKED));
 	guest_free(g);
 }
 

@@ -98,9 +98,15 @@ static void toy_destroy(struct dev *dev)
 	virtq_elem_done(&to_toy(dev)->elem);
 }
 
+static const struct opt_field toy_options[] = {
+	VIRTIO_PCI_OPTIONS(struct toy, vpci),
+	OPT_END,
+};
+
 static const struct dev_class toy_class = {
 	.name = "toy",
 	.size = sizeof(struct toy),
+	.options = toy_options,
 	.pci = &virtio_pci_ops,
 	.realize = toy_realize,
 	.destroy = toy_destroy,
@@ -220,6 +226,24 @@ static void features(void **state)
 	set_common(r, VIRTIO_PCI_COMMON_GFSELECT, 4, 0);
 	set_common(r, VIRTIO_PCI_COMMON_GF, 4, 0);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_GF, 4), FEATURE_A);
+}
+
+static void packed_is_an_option(void **state)
+{
+	struct guest *g = guest_new(4 * MIB);
+	struct dev *off = guest_device(g, &toy_class, "toy,id=off,packed=off");
+	struct dev *on = guest_device(g, &toy_class, "toy,id=on,packed=on");
+	struct driver v;
+
+	(void)state;
+	guest_start(g);
+	driver_open(&v, g, off);
+	assert_int_equal(driver_offered(&v) & BIT64(VIRTIO_F_RING_PACKED), 0);
+	assert_false(driver_negotiate(&v, BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_RING_PACKED)));
+	driver_open(&v, g, on);
+	assert_true(driver_offered(&v) & BIT64(VIRTIO_F_RING_PACKED));
+	assert_true(driver_negotiate(&v, BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_RING_PACKED)));
+	guest_free(g);
 }
 
 /* F09: bits in any order. */
@@ -711,6 +735,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(identity),
 		T(features),
+		cmocka_unit_test(packed_is_an_option),
 		T(status),
 		T(queue_fields),
 		T(queue_before_features),

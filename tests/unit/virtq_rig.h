@@ -101,6 +101,7 @@ static inline struct virtq_rig *rig_open(uint64_t memory, uint16_t size_max)
 	if (loop_new(&r->vm.loop, NULL) || mem_init(&r->vm.mem, &r->vm, memory, NULL) ||
 	    virtio_dev_init(&r->vdev, &r->dev, &rig_ops, &rig_transport, &size_max, 1))
 		abort();
+	r->vdev.offered |= BIT64(VIRTIO_F_RING_PACKED);
 	r->vq = &r->vdev.queues[0];
 	if (virtq_elem_init(&r->elem, r->vq))
 		abort();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --timeout 300
-# virtio-net with Linux's driver over the user network, with MSI-X and with INTx: pings, files both
-# ways, the driver taken off and put back.
+# virtio-net with Linux's driver over the user network, with MSI-X, with INTx and with packed rings:
+# pings, files both ways, the driver taken off and put back.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
@@ -20,6 +20,7 @@ wget -q -O - --post-file /tmp/up http://10.0.2.2:8080/cgi-bin/up
 ping -c 200 -i 0.01 -W 5 -q 10.0.2.2
 irqs virtio
 virtio=$(basename "$(readlink "/sys/class/net/$dev/device")")
+echo "packed $(cut -c35 /sys/bus/virtio/devices/$virtio/features)"
 echo $virtio >/sys/bus/virtio/drivers/virtio_net/unbind
 echo $virtio >/sys/bus/virtio/drivers/virtio_net/bind
 dev=$(find_net virtio_net)
@@ -43,15 +44,16 @@ sum=$(sha256sum </mnt/www/blob)
 # said WORD: what the guest printed behind it
 said() { sed -n "s/^$1 //p" /mnt/log | tr -d '\r'; }
 
-# traffic WHAT: the guest runs, its log is checked
+# traffic WHAT [DEVICE [PACKED]]: the guest runs, its log is checked
 traffic() {
-	local what=$1
-	guest_run 100 /mnt/log /mnt/initrd --device virtio-net && status=0 || status=$?
+	local what=$1 device=${2:-virtio-net} packed=${3:-0}
+	guest_run 100 /mnt/log /mnt/initrd --device "$device" && status=0 || status=$?
 	check "$what: viaduct ends with status 0" [ "$status" = 0 ]
 	check "$what: pings, small, large, many, and after the driver came back" \
 		[ "$(grep -cE '[35] packets received|200 packets received' /mnt/log)" = 4 ]
 	check_log "$what: 8 MiB from the host" "down $sum" /mnt/log
 	check "$what: a file to the host" [ "$(said sent)" = "$(said received)" ]
+	check "$what: packed rings negotiated: $packed" [ "$(said packed)" = "$packed" ]
 	show /mnt/log
 }
 
@@ -59,3 +61,4 @@ traffic MSI-X
 check_log "MSI-X: a vector for each queue" 'PCI-MSIX.*virtio0-input' /mnt/log
 LAB_CMDLINE="$LAB_CMDLINE pci=nomsi" traffic INTx
 check_log "INTx: the pin" 'IO-APIC.*virtio0' /mnt/log
+traffic packed virtio-net,packed=on 1
