@@ -144,7 +144,7 @@ static uint8_t start_rw(struct virtio_blk *b, struct virtio_blk_req *req, uint64
 static uint8_t start_range(struct virtio_blk *b, struct virtio_blk_req *req,
 			   const struct iovec *iov, unsigned int count)
 {
-	struct virtio_blk_discard_write_zeroes range;
+	struct virtio_blk_discard_write_zeroes range = { 0 };
 	struct disk_req *d = &req->disk;
 	uint64_t sector;
 	uint32_t flags, allowed = d->op == DISK_ZERO ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
@@ -235,7 +235,7 @@ static uint8_t *take_status(struct virtq_elem *e)
 static bool take(struct virtio_blk *b, struct virtq *vq)
 {
 	struct virtio_blk_req *req = req_get(b);
-	struct virtio_blk_outhdr header;
+	struct virtio_blk_outhdr header = { 0 };
 	struct iovec *out;
 	unsigned int out_count;
 	uint8_t status;

@@ -28,15 +28,15 @@ sleep 2
 rm /tmp/m/f
 echo FREED
 free_mib() { awk '/^MemFree:/ { print int($2 / 1024) }' /proc/meminfo; }
-total_mib() { awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo; }
-start=$(total_mib)
-echo "TOTAL $start FREE $(free_mib)"
-small() { [ $(total_mib) -lt $((start - 1400)) ]; }
-large() { [ $(total_mib) -ge $start ]; }
+# With deflate-on-oom Linux counts a balloon's pages as used, not as gone.
+start=$(free_mib)
+echo "FREE $start"
+small() { [ $(free_mib) -lt $((start - 1400)) ]; }
+large() { [ $(free_mib) -gt $((start - 100)) ]; }
 wait_for 120 small
-echo "SMALL $(total_mib) $(free_mib)"
+echo "SMALL $(free_mib)"
 wait_for 120 large
-echo "LARGE $(total_mib) $(free_mib)"
+echo "LARGE $(free_mib)"
 END
 
 ctl() { "$VIADUCT" ctl /mnt/monitor "$@"; }
@@ -57,7 +57,7 @@ check "which the host sees ($full KiB)" [ "$full" -gt $((1024 * 1024)) ]
 check "and frees it" guest_saw 60 /mnt/log '^FREED'
 check "900 MiB are the host's again, unasked" wait_for 30 resident_below $((full - 900 * 1024))
 check "the monitor takes 512 MiB for the balloon's aim" ctl balloon 512M
-check "the guest has 1.4 GiB less" guest_saw 60 /mnt/log '^SMALL'
+check "the guest has 1.4 GiB less" guest_saw 100 /mnt/log '^SMALL'
 small=$(resident)
 note "resident: $full KiB full, $small KiB with 512 MiB"
 check "and the host has them" [ "$small" -lt $((512 * 1024)) ]
@@ -72,5 +72,5 @@ check_log "and gives what is asked for" '^BYTES 65536' /mnt/log
 check "the port has its name" [ "$(said PORT)" = talk ]
 check "the guest hears the host" [ "$(said HEARD)" = "the host's word" ]
 check_log "and the host the guest" "the guest's answer" /mnt/heard
-grep -E '^(TOTAL|SMALL|LARGE)' /mnt/log | sed 's/^/# /' || true
+grep -E '^(FREE|SMALL|LARGE) ' /mnt/log | sed 's/^/# /' || true
 show /mnt/log
