@@ -6,7 +6,6 @@
  */
 #include "e1000_priv.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -105,7 +104,7 @@ static uint32_t rx_buffer(struct e1000 *e, struct iov_cursor *from, uint32_t lef
 	uint32_t *head = e1000_reg(e, RDH), n = *e1000_reg(e, RDLEN) / E1000_DESC;
 	gpa_t gpa = ((gpa_t)*e1000_reg(e, RDBAH) << 32 | *e1000_reg(e, RDBAL)) +
 		    (gpa_t)*head * E1000_DESC;
-	uint8_t desc[E1000_DESC];
+	uint8_t desc[E1000_DESC], *done;
 	uint32_t size = 0;
 
 	*head = *head + 1 == n ? 0 : *head + 1;
@@ -123,8 +122,9 @@ static uint32_t rx_buffer(struct e1000 *e, struct iov_cursor *from, uint32_t lef
 	put_le16(desc + 14, special);
 	e1000_dma_write(e, gpa + 8, desc + 8, 8);
 	status |= (uint8_t)(RXD_DD | RXD_IXSM | (size && size == left ? RXD_EOP : 0));
-	atomic_thread_fence(memory_order_release);
-	e1000_dma_write(e, gpa + 12, &status, 1);
+	done = mem_ptr(&e->pdev.dev.vm->mem, gpa + 12, 1);
+	if (done)
+		__atomic_store_n(done, status, __ATOMIC_RELEASE);
 	e->rx_done = true;
 	return size;
 }

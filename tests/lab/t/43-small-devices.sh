@@ -21,8 +21,8 @@ read -r line <$port
 echo "HEARD $line"
 echo "the guest's answer" >$port
 mkdir -p /tmp/m
-mount -t tmpfs -o size=1200M none /tmp/m
-dd if=/dev/zero of=/tmp/m/f bs=1M count=1024 2>/dev/null
+mount -t tmpfs -o size=600M none /tmp/m
+dd if=/dev/zero of=/tmp/m/f bs=1M count=512 2>/dev/null
 echo FULL
 sleep 2
 rm /tmp/m/f
@@ -53,9 +53,9 @@ exec 5>/mnt/keys
 echo "the host's word" >&5
 check "the guest has filled memory" guest_saw 60 /mnt/log '^FULL'
 full=$(resident)
-check "which the host sees ($full KiB)" [ "$full" -gt $((1024 * 1024)) ]
+check "which the host sees ($full KiB)" [ "$full" -gt $((512 * 1024)) ]
 check "and frees it" guest_saw 60 /mnt/log '^FREED'
-check "900 MiB are the host's again, unasked" wait_for 30 resident_below $((full - 900 * 1024))
+check "400 MiB are the host's again, unasked" wait_for 30 resident_below $((full - 400 * 1024))
 check "the monitor takes 512 MiB for the balloon's aim" ctl balloon 512M
 check "the guest has 1.4 GiB less" guest_saw 100 /mnt/log '^SMALL'
 small=$(resident)
