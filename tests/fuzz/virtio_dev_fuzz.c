@@ -109,7 +109,7 @@ static unsigned int queues(const struct fuzz *f)
 
 static uint8_t *ring(const struct fuzz *f, unsigned int queue, unsigned int part)
 {
-	return f->ram + RINGS_AT + queue * RING_STEP + part * 0x1000u;
+	return f->ram + RINGS_AT + (size_t)queue * RING_STEP + (size_t)part * 0x1000u;
 }
 
 static void start(struct fuzz *f)
@@ -142,7 +142,7 @@ static void write_desc(struct fuzz *f, unsigned int queue)
 {
 	static const uint32_t lens[] = { 0,  1,	  4,   8,   12,	  15,	16,	 17,
 					 20, 511, 512, 513, 4096, 8192, 0x10000, UINT32_MAX };
-	uint8_t *d = ring(f, queue, 0) + fuzz_u8(&f->in) % RING_SIZE * 16u;
+	uint8_t *d = ring(f, queue, 0) + (size_t)(fuzz_u8(&f->in) % RING_SIZE) * 16;
 	uint8_t where = fuzz_u8(&f->in);
 	uint64_t addr = where == 255 ? RAM - 8 : DATA_AT + where * 64u;
 
@@ -156,7 +156,8 @@ static void post(struct fuzz *f, unsigned int queue)
 {
 	uint8_t *avail = ring(f, queue, 1);
 
-	put_le16(avail + 4 + f->avail[queue]++ % RING_SIZE * 2u, fuzz_u8(&f->in) % (RING_SIZE + 1));
+	put_le16(avail + 4 + (size_t)(f->avail[queue]++ % RING_SIZE) * 2,
+		 fuzz_u8(&f->in) % (RING_SIZE + 1));
 	put_le16(avail + 2, f->avail[queue]);
 }
 

@@ -25,6 +25,8 @@
 #define WRITE VRING_DESC_F_WRITE
 #define VERSION_1 BIT64(VIRTIO_F_VERSION_1)
 #define SIZE 256u
+#define SECTOR 512ul
+#define SLOT 16ul /* for the header or the status of a request */
 #define IMAGE (1u << 20)
 #define SECTORS (IMAGE / 512)
 #define UNTOUCHED 0xee
@@ -46,12 +48,12 @@ static void image_make(struct rig *r)
 	uint8_t sector[512];
 	unsigned int i;
 
-	strcpy(r->path, "/tmp/virtio_blk.XXXXXX");
+	snprintf(r->path, sizeof(r->path), "/tmp/virtio_blk.XXXXXX");
 	r->fd = mkstemp(r->path);
 	assert_true(r->fd >= 0);
 	for (i = 0; i < SECTORS; i++) {
 		memset(sector, (int)(i * 7 + 1), sizeof(sector));
-		assert_int_equal(pwrite(r->fd, sector, sizeof(sector), (off_t)i * 512), 512);
+		assert_int_equal(pwrite(r->fd, sector, sizeof(sector), (off_t)(i * SECTOR)), 512);
 	}
 }
 
@@ -70,11 +72,11 @@ static void rig_start(struct rig *r, const char *options, uint64_t features)
 	r->g = guest_new(4 * MIB);
 	snprintf(spec, sizeof(spec), "virtio-blk,id=disk,path=%s%s", r->path, options);
 	r->b = (struct virtio_blk *)(void *)guest_device(r->g, &virtio_blk_class, spec);
-	r->header = guest_alloc(r->g, SIZE * 16, 4096);
-	r->status = guest_alloc(r->g, SIZE * 16, 4096);
+	r->header = guest_alloc(r->g, SIZE * SLOT, 4096);
+	r->status = guest_alloc(r->g, SIZE * SLOT, 4096);
 	r->data = guest_alloc(r->g, 256 * KIB, 4096);
-	r->header_mem = guest_ptr(r->g, r->header, SIZE * 16);
-	r->status_mem = guest_ptr(r->g, r->status, SIZE * 16);
+	r->header_mem = guest_ptr(r->g, r->header, SIZE * SLOT);
+	r->status_mem = guest_ptr(r->g, r->status, SIZE * SLOT);
 	r->data_mem = guest_ptr(r->g, r->data, 256 * KIB);
 	guest_start(r->g);
 	driver_open(&r->d, r->g, &r->b->vpci.pdev.dev);
@@ -122,16 +124,16 @@ static void post(struct rig *r, unsigned int slot, uint32_t type, uint64_t secto
 		 uint32_t len, bool in)
 {
 	uint16_t i = (uint16_t)r->next;
-	uint8_t *h = r->header_mem + slot * 16u;
+	uint8_t *h = r->header_mem + slot * SLOT;
 
 	put_le32(h, type);
 	put_le32(h + 4, 0);
 	put_le64(h + 8, sector);
-	r->status_mem[slot * 16u] = UNTOUCHED;
-	ring_desc(&r->vq, i, r->header + slot * 16u, 16, NEXT, i + 1);
+	r->status_mem[slot * SLOT] = UNTOUCHED;
+	ring_desc(&r->vq, i, r->header + slot * SLOT, 16, NEXT, i + 1);
 	if (len)
 		ring_desc(&r->vq, i + 1u, data, len, (uint16_t)(NEXT | (in ? WRITE : 0)), i + 2);
-	ring_desc(&r->vq, i + (len ? 2u : 1u), r->status + slot * 16u, 1, WRITE, 0);
+	ring_desc(&r->vq, i + (len ? 2u : 1u), r->status + slot * SLOT, 1, WRITE, 0);
 	ring_post(&r->vq, i);
 	r->next += len ? 3 : 2;
 }
@@ -183,10 +185,10 @@ static void reads_and_writes(void **state)
 	assert_int_equal(answered(r, &len), VIRTIO_BLK_S_OK);
 	assert_int_equal(len, 1);
 	assert_int_equal(request(r, VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
-	assert_int_equal(image_byte(r, 8 * 512), 0x5a);
-	assert_int_equal(image_byte(r, 16 * 512 - 1), 0x5a);
-	assert_int_equal(image_byte(r, 8 * 512 - 1), 7 * 7 + 1);
-	assert_int_equal(image_byte(r, 16 * 512), 16 * 7 + 1);
+	assert_int_equal(image_byte(r, 8 * SECTOR), 0x5a);
+	assert_int_equal(image_byte(r, 16 * SECTOR - 1), 0x5a);
+	assert_int_equal(image_byte(r, 8 * SECTOR - 1), 7 * 7 + 1);
+	assert_int_equal(image_byte(r, 16 * SECTOR), 16 * 7 + 1);
 	/* The last sector of all. */
 	assert_int_equal(request(r, VIRTIO_BLK_T_IN, SECTORS - 1, 512, true), VIRTIO_BLK_S_OK);
 	assert_int_equal(r->data_mem[0], (uint8_t)((SECTORS - 1) * 7 + 1));
@@ -250,16 +252,16 @@ static void ranges(void **state)
 	assert_int_equal(fstat(r->fd, &after), 0);
 	assert_true(after.st_blocks < before.st_blocks);
 	assert_int_equal(after.st_size, IMAGE);
-	assert_int_equal(image_byte(r, 256 * 512 - 1), (uint8_t)(255 * 7 + 1));
-	assert_int_equal(image_byte(r, 512 * 512), (uint8_t)(512 * 7 + 1));
+	assert_int_equal(image_byte(r, 256 * SECTOR - 1), (uint8_t)(255 * 7 + 1));
+	assert_int_equal(image_byte(r, 512 * SECTOR), (uint8_t)(512 * 7 + 1));
 
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_WRITE_ZEROES, 9, 3, 0), VIRTIO_BLK_S_OK);
-	assert_int_equal(image_byte(r, 9 * 512 - 1), 8 * 7 + 1);
-	assert_int_equal(image_byte(r, 9 * 512), 0);
-	assert_int_equal(image_byte(r, 12 * 512 - 1), 0);
-	assert_int_equal(image_byte(r, 12 * 512), 12 * 7 + 1);
+	assert_int_equal(image_byte(r, 9 * SECTOR - 1), 8 * 7 + 1);
+	assert_int_equal(image_byte(r, 9 * SECTOR), 0);
+	assert_int_equal(image_byte(r, 12 * SECTOR - 1), 0);
+	assert_int_equal(image_byte(r, 12 * SECTOR), 12 * 7 + 1);
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_WRITE_ZEROES, 20, 1, 1), VIRTIO_BLK_S_OK);
-	assert_int_equal(image_byte(r, 20 * 512), 0);
+	assert_int_equal(image_byte(r, 20 * SECTOR), 0);
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_DISCARD, 0, 0, 0), VIRTIO_BLK_S_OK);
 
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_DISCARD, SECTORS - 1, 2, 0),
@@ -359,7 +361,7 @@ static void read_only(void **state)
 	assert_int_equal(request(r, VIRTIO_BLK_T_OUT, 2, 512, false), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_DISCARD, 0, 8, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range_request(r, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(image_byte(r, 2 * 512), 2 * 7 + 1);
+	assert_int_equal(image_byte(r, 2 * SECTOR), 2 * 7 + 1);
 	assert_int_equal(image_byte(r, 0), 1);
 	rig_free(r);
 }
@@ -379,14 +381,14 @@ static void direct(void **state)
 	ring_kick(&r->vq);
 	assert_int_equal(answered(r, NULL), VIRTIO_BLK_S_OK);
 	memset(r->data_mem, 0, 16384);
-	post(r, 0, VIRTIO_BLK_T_IN, 15, r->data + 1, 19 * 512, true);
+	post(r, 0, VIRTIO_BLK_T_IN, 15, r->data + 1, 19 * SECTOR, true);
 	ring_kick(&r->vq);
 	assert_int_equal(answered(r, NULL), VIRTIO_BLK_S_OK);
 	assert_int_equal(r->data_mem[1], 15 * 7 + 1);
 	assert_int_equal(r->data_mem[1 + 512], 0x77);
-	assert_int_equal(r->data_mem[17 * 512], 0x77);
-	assert_int_equal(r->data_mem[1 + 17 * 512], 32 * 7 + 1);
-	assert_int_equal(r->data_mem[1 + 18 * 512], 0x77);
+	assert_int_equal(r->data_mem[17 * SECTOR], 0x77);
+	assert_int_equal(r->data_mem[1 + 17 * SECTOR], 32 * 7 + 1);
+	assert_int_equal(r->data_mem[1 + 18 * SECTOR], 0x77);
 	assert_int_equal(request(r, VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
 	rig_free(r);
 }
@@ -418,15 +420,15 @@ static void reset_with_requests_under_way(void **state)
 	(void)state;
 	assert_int_equal(ftruncate(r->fd, 512), 0);
 	for (i = 0; i < 64; i++)
-		post(r, i, VIRTIO_BLK_T_IN, 8 + i, r->data + i * 512, 512, true);
+		post(r, i, VIRTIO_BLK_T_IN, 8 + i, r->data + i * SECTOR, 512, true);
 	ring_kick(&r->vq);
 	guest_sync(r->g);
 	assert_true(guest_logged(r->g, "it waits"));
 	for (i = 0; i < 64; i++)
-		assert_int_equal(r->status_mem[i * 16], UNTOUCHED);
+		assert_int_equal(r->status_mem[i * SLOT], UNTOUCHED);
 	assert_true(driver_negotiate(&r->d, WCE | VERSION_1));
-	memset(r->data_mem, 0xc3, 64 * 512);
-	memset(r->status_mem, 0xc3, SIZE * 16);
+	memset(r->data_mem, 0xc3, 64 * SECTOR);
+	memset(r->status_mem, 0xc3, SIZE * SLOT);
 	/* What they waited for comes: too late. */
 	assert_int_equal(ftruncate(r->fd, IMAGE), 0);
 	ring_open(&r->vq, &r->d, 0, SIZE, 1);
@@ -435,7 +437,7 @@ static void reset_with_requests_under_way(void **state)
 	guest_sync(r->g);
 	for (i = 0; i < 64 * 512; i++)
 		assert_int_equal(r->data_mem[i], 0xc3);
-	for (i = 0; i < SIZE * 16; i++)
+	for (i = 0; i < SIZE * SLOT; i++)
 		assert_int_equal(r->status_mem[i], 0xc3);
 	r->next = 0;
 	assert_int_equal(request(r, VIRTIO_BLK_T_IN, 0, 512, true), VIRTIO_BLK_S_OK);
@@ -550,7 +552,7 @@ static int burst_scenario(void *arg)
 	for (done = 0; done < burst->requests; done += burst->depth) {
 		r->next = 0;
 		for (i = 0; i < burst->depth; i++)
-			post(r, i, VIRTIO_BLK_T_IN, i * 8, r->data + i * 4096, 4096, true);
+			post(r, i, VIRTIO_BLK_T_IN, i * 8ul, r->data + i * 4096ul, 4096, true);
 		ring_kick(&r->vq);
 		for (i = 0; i < burst->depth; i++)
 			if (!ring_wait(&r->vq, &id, &len))
