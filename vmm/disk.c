@@ -20,7 +20,7 @@
 
 static int options_check(const struct disk_config *config, enum disk_on_error *ret, struct err *err)
 {
-	if (config->format && strcmp(config->format, "raw"))
+	if (config->format && strcmp(config->format, "raw") != 0)
 		return err_set(
 			err, -EINVAL,
 			"format=%s: only raw; other formats are served by qemu-storage-daemon "

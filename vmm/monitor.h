@@ -12,8 +12,8 @@
 
 #include <stddef.h>
 
-#define MONITOR_MESSAGE_MAX (64u * 1024)
-#define MONITOR_OUT_MAX (64u * 1024)
+#define MONITOR_MESSAGE_MAX 0x10000u
+#define MONITOR_OUT_MAX 0x10000u
 /* Further ones are hung up on. */
 #define MONITOR_CLIENTS_MAX 32u
 

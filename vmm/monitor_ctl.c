@@ -101,7 +101,7 @@ static int ctl_failed(struct json_object *error, struct err *err)
 static int ctl_ask(struct ctl *c, const char *text, struct json_object **ret_answer,
 		   struct err *err)
 {
-	struct json_object *message, *member;
+	struct json_object *message = NULL, *member = NULL;
 	int ret = ctl_send(c, text, err);
 
 	while (!ret) {
@@ -215,8 +215,8 @@ static int ctl_compose(const struct ctl_row *row, char **words, struct json_obje
 	return ret;
 }
 
-static int ctl_find(int argc, char **argv, const struct ctl_row **ret_row, int *ret_used,
-		    struct err *err)
+/* The row of what is typed, and how many words name it. NULL with the reason when there is none. */
+static const struct ctl_row *ctl_find(int argc, char **argv, int *ret_used, struct err *err)
 {
 	size_t i;
 
@@ -226,14 +226,15 @@ static int ctl_find(int argc, char **argv, const struct ctl_row **ret_row, int *
 		if (strcmp(argv[0], rows[i].words[0]) != 0 ||
 		    (used == 2 && (argc < 2 || strcmp(argv[1], rows[i].words[1]) != 0)))
 			continue;
-		if (argc - used != rows[i].arg_count)
-			return err_set(err, -EINVAL, "%s takes %d arguments", argv[0],
-				       rows[i].arg_count);
-		*ret_row = &rows[i];
+		if (argc - used != rows[i].arg_count) {
+			err_set(err, -EINVAL, "%s takes %d arguments", argv[0], rows[i].arg_count);
+			return NULL;
+		}
 		*ret_used = used;
-		return 0;
+		return &rows[i];
 	}
-	return err_set(err, -EINVAL, "%s: not a command", argv[0]);
+	err_set(err, -EINVAL, "%s: not a command", argv[0]);
+	return NULL;
 }
 
 static int ctl_command(struct ctl *c, const char *text, const struct ctl_row *row, FILE *out,
@@ -272,9 +273,8 @@ int monitor_ctl(int fd, int argc, char **argv, FILE *out, struct err *err)
 		if (!command || argc > 1)
 			ret = err_set(err, -EINVAL, "%s: is not one JSON object", argv[0]);
 	} else {
-		ret = ctl_find(argc, argv, &row, &used, err);
-		if (!ret)
-			ret = ctl_compose(row, argv + used, &command, err);
+		row = ctl_find(argc, argv, &used, err);
+		ret = row ? ctl_compose(row, argv + used, &command, err) : -EINVAL;
 	}
 	if (!ret)
 		ret = ctl_command(&c, json_object_to_json_string(command), row, out, err);

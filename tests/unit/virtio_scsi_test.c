@@ -425,6 +425,7 @@ static void sizes(void **state)
 	struct rig *r = *state;
 	uint64_t sense = r->d.device + offsetof(struct virtio_scsi_config, sense_size);
 	uint64_t cdb = r->d.device + offsetof(struct virtio_scsi_config, cdb_size);
+	uint32_t id;
 
 	assert_int_equal(guest_read(r->g, cdb, 4), 32);
 	assert_int_equal(guest_read(r->g, sense, 4), 96);
@@ -447,7 +448,7 @@ static void sizes(void **state)
 	ring_desc(&r->requests, 1, r->resp, 24, WRITE, 0);
 	ring_post(&r->requests, 0);
 	ring_kick(&r->requests);
-	assert_true(ring_wait(&r->requests, &(uint32_t){ 0 }, &r->used));
+	assert_true(ring_wait(&r->requests, &id, &r->used));
 	assert_int_equal(r->used, 24);
 	assert_int_equal(get_le32(r->resp_p), 12); /* the sense, cut */
 	assert_int_equal(r->resp_p[12 + 2], 6);
