@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "virtio_dev.h"
 #include "virtq.h"
+#include "virtq_access.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
@@ -28,31 +29,12 @@
 #define F_USED (1u << VRING_PACKED_DESC_F_USED)
 #define OFF_MASK 0x7fffu
 
-/* Indirect tables have no alignment of their own. */
-struct unaligned64 {
-	uint64_t v;
-} __attribute__((packed));
-
 struct desc {
 	gpa_t addr;
 	uint32_t len;
 	uint16_t id;
 	uint16_t flags;
 };
-
-static uint16_t load16(const void *base, size_t off)
-{
-	const uint16_t *p = (const void *)((const char *)base + off);
-
-	return le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
-}
-
-static void store16(void *base, size_t off, uint16_t v)
-{
-	uint16_t *p = (void *)((char *)base + off);
-
-	__atomic_store_n(p, htole16(v), __ATOMIC_RELAXED);
-}
 
 static void desc_unpack(struct desc *d, uint64_t lo, uint64_t hi)
 {
@@ -75,7 +57,7 @@ static void copy_desc(struct desc *d, const void *ring, unsigned int i)
 
 static void copy_indirect(struct desc *d, const void *table, unsigned int i)
 {
-	const volatile struct unaligned64 *p =
+	const volatile struct virtq_unaligned64 *p =
 		(const volatile void *)((const char *)table + i * DESC_BYTES);
 	uint64_t lo = le64toh(p[0].v);
 	uint64_t hi = le64toh(p[1].v);
@@ -276,12 +258,12 @@ static bool packed_irq_wanted(struct virtq *vq)
 		return false;
 	r->unsignalled = 0;
 	atomic_thread_fence(memory_order_seq_cst);
-	flags = load16(r->driver, EVENT_FLAGS) & 3;
+	flags = virtq_load16(r->driver, EVENT_FLAGS) & 3;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !vq->event_idx || fresh >= vq->size)
 		return true;
-	off_wrap = load16(r->driver, EVENT_OFF_WRAP);
+	off_wrap = virtq_load16(r->driver, EVENT_OFF_WRAP);
 	off = off_wrap & OFF_MASK;
 	if (off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR != r->used.wrap)
 		off = (uint16_t)(off - vq->size);
@@ -290,7 +272,7 @@ static bool packed_irq_wanted(struct virtq *vq)
 
 static void packed_kick_off(struct virtq *vq)
 {
-	store16(vq->packed.device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_DISABLE);
+	virtq_store16(vq->packed.device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_DISABLE);
 }
 
 static bool packed_kick_on(struct virtq *vq)
@@ -300,12 +282,12 @@ static bool packed_kick_on(struct virtq *vq)
 	uint16_t wrap = r->avail.wrap;
 
 	if (vq->event_idx) {
-		store16(r->device, EVENT_OFF_WRAP,
-			(uint16_t)(r->avail.at | wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
+		virtq_store16(r->device, EVENT_OFF_WRAP,
+			      (uint16_t)(r->avail.at | wrap << VRING_PACKED_EVENT_F_WRAP_CTR));
 		atomic_thread_fence(memory_order_release);
-		store16(r->device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_DESC);
+		virtq_store16(r->device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_DESC);
 	} else {
-		store16(r->device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_ENABLE);
+		virtq_store16(r->device, EVENT_FLAGS, VRING_PACKED_EVENT_FLAG_ENABLE);
 	}
 	atomic_thread_fence(memory_order_seq_cst);
 	/* Only a look: what is taken is what packed_pop() copies. */

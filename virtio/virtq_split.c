@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "virtio_dev.h"
 #include "virtq.h"
+#include "virtq_access.h"
 #include "vmm/mem.h"
 #include "vmm/vm.h"
 
@@ -21,25 +22,11 @@
 #define USED_BYTES sizeof(struct vring_used_elem)
 
 /* The rings are aligned to 2, 4 and 16 bytes (split_start()), so these are single accesses. */
-static uint16_t load16(const void *base, size_t off)
-{
-	const uint16_t *p = (const void *)((const char *)base + off);
-
-	return le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
-}
-
 static uint16_t load16_acquire(const void *base, size_t off)
 {
 	const uint16_t *p = (const void *)((const char *)base + off);
 
 	return le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
-}
-
-static void store16(void *base, size_t off, uint16_t v)
-{
-	uint16_t *p = (void *)((char *)base + off);
-
-	__atomic_store_n(p, htole16(v), __ATOMIC_RELAXED);
 }
 
 static void store16_release(void *base, size_t off, uint16_t v)
@@ -56,11 +43,6 @@ static void store32(void *base, size_t off, uint32_t v)
 	__atomic_store_n(p, htole32(v), __ATOMIC_RELAXED);
 }
 
-/* Indirect tables have no alignment of their own. */
-struct unaligned64 {
-	uint64_t v;
-} __attribute__((packed));
-
 struct desc {
 	gpa_t addr;
 	uint32_t len;
@@ -71,7 +53,7 @@ struct desc {
 /* Each byte of the descriptor is read here, once, and nowhere else. */
 static void copy_desc(struct desc *d, const void *table, unsigned int i)
 {
-	const volatile struct unaligned64 *p =
+	const volatile struct virtq_unaligned64 *p =
 		(const volatile void *)((const char *)table + i * DESC_BYTES);
 	uint64_t lo = le64toh(p[0].v);
 	uint64_t hi = le64toh(p[1].v);
@@ -180,7 +162,7 @@ static int split_pop(struct virtq *vq, struct virtq_elem *elem)
 		return vq->broken ? -EIO : 0;
 	if (vq->inflight >= vq->size)
 		return virtq_fail(vq, "more buffers in flight than the ring has entries");
-	head = load16(r->avail, AVAIL_RING + slot * sizeof(uint16_t));
+	head = virtq_load16(r->avail, AVAIL_RING + slot * sizeof(uint16_t));
 	if (head >= vq->size)
 		return virtq_fail(vq, "head %u of %u", head, vq->size);
 	ret = split_chain(vq, elem, head);
@@ -223,8 +205,8 @@ static bool split_irq_wanted(struct virtq *vq)
 	r->used_signalled = r->used_next;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!vq->event_idx)
-		return !(load16(r->avail, AVAIL_FLAGS) & VRING_AVAIL_F_NO_INTERRUPT);
-	event = load16(r->avail, AVAIL_RING + vq->size * sizeof(uint16_t));
+		return !(virtq_load16(r->avail, AVAIL_FLAGS) & VRING_AVAIL_F_NO_INTERRUPT);
+	event = virtq_load16(r->avail, AVAIL_RING + vq->size * sizeof(uint16_t));
 	return vring_need_event(event, r->used_next, before);
 }
 
@@ -232,7 +214,7 @@ static void split_kick_off(struct virtq *vq)
 {
 	/* With the event index an old index stays where it is, and asks for nothing. */
 	if (!vq->event_idx)
-		store16(vq->split.used, USED_FLAGS, VRING_USED_F_NO_NOTIFY);
+		virtq_store16(vq->split.used, USED_FLAGS, VRING_USED_F_NO_NOTIFY);
 }
 
 static bool split_kick_on(struct virtq *vq)
@@ -240,9 +222,9 @@ static bool split_kick_on(struct virtq *vq)
 	struct virtq_split_ring *r = &vq->split;
 
 	if (vq->event_idx)
-		store16(r->used, USED_RING + vq->size * USED_BYTES, r->avail_next);
+		virtq_store16(r->used, USED_RING + vq->size * USED_BYTES, r->avail_next);
 	else
-		store16(r->used, USED_FLAGS, 0);
+		virtq_store16(r->used, USED_FLAGS, 0);
 	atomic_thread_fence(memory_order_seq_cst);
 	return split_look(vq);
 }
