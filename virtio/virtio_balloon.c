@@ -177,6 +177,7 @@ static const struct virtio_ops balloon_ops = {
 	.config_write = balloon_config_write,
 	.notify = balloon_notify,
 	.reset = balloon_reset,
+	.queue_reset = virtio_queue_idle,
 };
 
 /* What the monitor asks. */

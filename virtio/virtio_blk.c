@@ -105,8 +105,14 @@ static void burst_end(void *opaque)
 static void req_done(struct disk_req *disk, int result)
 {
 	struct virtio_blk_req *req = container_of(disk, struct virtio_blk_req, disk);
+	struct virtio_blk *b = disk->opaque;
 
-	answer(disk->opaque, req, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+	if (result && b->resetting && b->resetting != req->vq) {
+		req->next_free = b->again;
+		b->again = req;
+		return;
+	}
+	answer(b, req, result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
 }
 
 /* One request. */
@@ -298,6 +304,25 @@ static void blk_reset(struct virtio_dev *vdev)
 	b->answered = 0;
 }
 
+/* The disk can only be drained as a whole, and that ends what waits for room or a second try. What
+ * ended so, and is not this queue's, begins again where it had come to. */
+static void blk_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+{
+	struct virtio_blk *b = vdev_to_blk(vdev);
+	struct virtio_blk_req *req;
+
+	b->resetting = vq;
+	disk_drain(b->disk);
+	b->resetting = NULL;
+	while ((req = b->again)) {
+		b->again = req->next_free;
+		req->disk.offset += req->disk.moved;
+		req->disk.len -= req->disk.moved;
+		disk_queue(b->disk, &req->disk);
+	}
+	disk_submit(b->disk);
+}
+
 static void blk_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,
 			    unsigned int len)
 {
@@ -340,6 +365,7 @@ static const struct virtio_ops blk_ops = {
 	.config_write = blk_config_write,
 	.notify = blk_notify,
 	.reset = blk_reset,
+	.queue_reset = blk_queue_reset,
 	.running = blk_running,
 };
 

@@ -304,10 +304,12 @@ void virtio_console_resize(struct virtio_console *c, uint16_t cols, uint16_t row
 static const struct virtio_ops console_ops = {
 	.type = VIRTIO_ID_CONSOLE,
 	.config_size = CONFIG_SIZE,
-	.features = BIT64(VIRTIO_CONSOLE_F_SIZE) | BIT64(VIRTIO_CONSOLE_F_MULTIPORT),
+	.features = BIT64(VIRTIO_CONSOLE_F_SIZE) | BIT64(VIRTIO_CONSOLE_F_MULTIPORT) |
+		    VIRTIO_FEATURE_IN_ORDER,
 	.config_read = console_config_read,
 	.notify = console_notify,
 	.reset = console_reset,
+	.queue_reset = virtio_queue_idle,
 };
 
 /* The device class. */

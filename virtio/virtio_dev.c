@@ -29,6 +29,8 @@ int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virti
 
 	*vdev = (struct virtio_dev){ .dev = dev, .ops = ops, .transport = transport };
 	vdev->offered = FEATURES_CORE | ops->features;
+	if (ops->queue_reset)
+		vdev->offered |= BIT64(VIRTIO_F_RING_RESET);
 	vdev->queues = calloc(queue_count, sizeof(*vdev->queues));
 	if (!vdev->queues)
 		return -ENOMEM;
@@ -234,6 +236,29 @@ void virtio_queue_enable(struct virtq *vq)
 	vq->enabled = true;
 	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		vdev->transport->doorbells(vdev);
+}
+
+bool virtio_queue_reset(struct virtq *vq)
+{
+	struct virtio_dev *vdev = vq->vdev;
+	bool was_enabled = vq->enabled;
+
+	if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) || !virtio_has(vdev, VIRTIO_F_RING_RESET))
+		return false;
+	vq->enabled = false;
+	/* As in a reset of the device: what is under way ends while the ring is known. */
+	if (was_enabled)
+		vdev->ops->queue_reset(vdev, vq);
+	virtq_reset(vq);
+	if (was_enabled && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		vdev->transport->doorbells(vdev);
+	return true;
+}
+
+void virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq)
+{
+	(void)vdev;
+	(void)vq;
 }
 
 void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue)

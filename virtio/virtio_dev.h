@@ -9,10 +9,12 @@
 #ifndef VIADUCT_VIRTIO_VIRTIO_DEV_H
 #define VIADUCT_VIRTIO_VIRTIO_DEV_H
 
+#include <linux/virtio_config.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/util.h"
 #include "vmm/dev.h"
 
 #include "virtq.h"
@@ -44,6 +46,12 @@ struct virtio_ops {
 	 * are forgotten afterwards. Nothing is interrupted for.
 	 */
 	void (*reset)(struct virtio_dev *vdev);
+	/*
+	 * One queue is reset (2.6.1), and the others go on: drains as reset() does, for @vq alone.
+	 * @vq is not enabled any more, so nothing is popped from it. virtio_queue_idle() when
+	 * nothing is under way between two calls. NULL: VIRTIO_F_RING_RESET is not offered.
+	 */
+	void (*queue_reset)(struct virtio_dev *vdev, struct virtq *vq);
 	/*
 	 * NULL for a device that has nothing under way between two calls. The queues may be served
 	 * from now on, or no longer: DRIVER_OK and bus mastering came together, or one went. With
@@ -83,6 +91,15 @@ struct virtio_dev {
 	unsigned int queue_count;
 	struct log_limit limit;
 };
+
+/*
+ * VIRTIO_F_IN_ORDER (2.7.9, 2.8.8), for the features of a device that gives the buffers of a queue
+ * back in the order in which it took them, because it has one in hand at a time. Nothing else is
+ * needed: to write one used entry for many buffers is what a device may do, not what it must, and
+ * one for each tells the driver no less. The driver may then fill its descriptors in ring order and
+ * without looking; the rings here follow whatever it wrote.
+ */
+#define VIRTIO_FEATURE_IN_ORDER BIT64(VIRTIO_F_IN_ORDER)
 
 /* @queue_sizes[i] is what queue i offers: a power of two, at most VIRTQ_SIZE_MAX. 0 or -ENOMEM,
  * then virtio_dev_done() frees what there is. Packed rings work, but the caller has to add them to
@@ -131,6 +148,12 @@ void virtio_queue_set_size(struct virtq *vq, uint16_t size);
 /* The driver enables the queue (4.1.4.3.2): ignored before FEATURES_OK and when it is enabled.
  * Addresses that cannot be are a violation. */
 void virtio_queue_enable(struct virtq *vq);
+/* The driver resets the queue (2.6.1.1): it is as after a reset of the device, and can be enabled
+ * anew, of another size and elsewhere. Returns when ops->queue_reset() has drained. False: ignored,
+ * because VIRTIO_F_RING_RESET was not negotiated. */
+bool virtio_queue_reset(struct virtq *vq);
+/* An ops->queue_reset() that has nothing to do. */
+void virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq);
 /* The driver kicks, by an access that the kernel did not take. Out of range is ignored. */
 void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue);
 /* Kicks every running queue: memory came within reach again. */

@@ -297,14 +297,28 @@ static void net_reset(struct virtio_dev *vdev)
 	net_drop_held(&n->net);
 }
 
+/* A frame that waits for buffers goes with the ring that it waits for. */
+static void net_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+{
+	struct virtio_net *n = vdev_to_net(vdev);
+
+	if (vq->index == VIRTIO_NET_TX) {
+		n->tx_waiting = false;
+		return;
+	}
+	n->rx_waiting = false;
+	net_drop_held(&n->net);
+}
+
 static const struct virtio_ops net_ops = {
 	.type = VIRTIO_ID_NET,
 	.config_size = 8, /* up to and including status: the rest has features of its own */
 	.features = BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS) |
-		    BIT64(VIRTIO_NET_F_MRG_RXBUF),
+		    BIT64(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_FEATURE_IN_ORDER,
 	.config_read = net_config_read,
 	.notify = net_notify,
 	.reset = net_reset,
+	.queue_reset = net_queue_reset,
 };
 
 /* The device class. */

@@ -151,8 +151,10 @@ static void rng_reset(struct virtio_dev *vdev)
 
 static const struct virtio_ops rng_ops = {
 	.type = VIRTIO_ID_RNG,
+	.features = VIRTIO_FEATURE_IN_ORDER,
 	.notify = rng_notify,
 	.reset = rng_reset,
+	.queue_reset = virtio_queue_idle,
 };
 
 /* The device class. */

@@ -275,6 +275,7 @@ static void driver_cap(struct driver *d, unsigned int at)
 	switch (guest_read(g, cap + VIRTIO_PCI_CAP_CFG_TYPE, 1)) {
 	case VIRTIO_PCI_CAP_COMMON_CFG:
 		d->common = addr;
+		d->common_length = len;
 		break;
 	case VIRTIO_PCI_CAP_NOTIFY_CFG:
 		d->notify = addr;

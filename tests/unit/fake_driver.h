@@ -72,7 +72,7 @@ struct driver {
 	struct pci_dev *pdev;
 	uint64_t common, notify, isr, device; /* addresses */
 	uint32_t notify_step;
-	uint32_t notify_length, device_length;
+	uint32_t common_length, notify_length, device_length;
 	unsigned int cfg_cap; /* offset in config space */
 };
 

@@ -187,7 +187,8 @@ static void identity(void **state)
 	assert_int_equal(guest_read(r->g, guest_ecam(r->d.pdev, 0), 4), 0x10411af4);
 	assert_int_equal(guest_read(r->g, guest_ecam(r->d.pdev, PCI_CLASS_DEVICE), 2), 0x0200);
 	assert_true(offered == (VERSION_1 | EVENT_IDX | BIT64(VIRTIO_RING_F_INDIRECT_DESC) | MRG |
-				BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS)));
+				BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS) |
+				BIT64(VIRTIO_F_IN_ORDER) | BIT64(VIRTIO_F_RING_RESET)));
 	assert_int_equal(guest_read(r->g, r->d.device, 4), 0x12005452);
 	assert_int_equal(guest_read(r->g, r->d.device + 4, 2), 0x5634);
 	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), VIRTIO_NET_S_LINK_UP);

@@ -17,7 +17,7 @@
 
 #define QUEUES 3
 #define FEATURE_A BIT64(5)
-#define FEATURE_B BIT64(40)
+#define FEATURE_B BIT64(50)
 #define CONFIG_SIZE 12
 
 struct toy {

@@ -26,6 +26,7 @@ struct virtq_rig {
 	struct virtq *vq;
 	struct virtq_elem elem;
 	unsigned int queue_irqs, config_irqs;
+	unsigned int queue_resets, queue_resets_inflight; /* and what was under way at the last */
 	uint16_t avail_idx;
 	uint8_t *ram;
 };
@@ -71,12 +72,25 @@ static inline void rig_notify(struct virtio_dev *vdev, struct virtq *vq)
 	(void)vq;
 }
 
+static inline void rig_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+{
+	struct virtq_rig *r = rig_of(vdev);
+
+	r->queue_resets++;
+	r->queue_resets_inflight = vq->inflight;
+	/* What ends in a drain is given back while the ring is known. */
+	while (vq->inflight)
+		virtq_push(vq, &r->elem, 0);
+	virtq_publish(vq);
+}
+
 static const struct virtio_ops rig_ops = {
 	.type = 63,
 	.config_size = 4,
 	.config_read = rig_config_read,
 	.notify = rig_notify,
 	.reset = rig_nothing,
+	.queue_reset = rig_queue_reset,
 };
 
 static const struct virtio_transport_ops rig_transport = {
@@ -119,6 +133,17 @@ static inline void rig_close(struct virtq_rig *r)
 	free(r);
 }
 
+/* Enables the queue, its ring being @at bytes behind RIG_*. */
+static inline void rig_enable(struct virtq_rig *r, uint16_t size, gpa_t at)
+{
+	virtio_queue_set_size(r->vq, size);
+	r->vq->desc = RIG_DESC + at;
+	r->vq->driver = RIG_AVAIL + at;
+	r->vq->device = RIG_USED + at;
+	virtio_queue_enable(r->vq);
+	r->avail_idx = 0;
+}
+
 /* What a driver does up to DRIVER_OK; the ring is at RIG_*. */
 static inline void rig_start(struct virtq_rig *r, uint16_t size, uint64_t features)
 {
@@ -126,13 +151,8 @@ static inline void rig_start(struct virtq_rig *r, uint16_t size, uint64_t featur
 	virtio_dev_ack(&r->vdev, 0, (uint32_t)features);
 	virtio_dev_ack(&r->vdev, 1, (uint32_t)(features >> 32) | 1);
 	virtio_dev_set_status(&r->vdev, VIRTIO_CONFIG_S_FEATURES_OK);
-	virtio_queue_set_size(r->vq, size);
-	r->vq->desc = RIG_DESC;
-	r->vq->driver = RIG_AVAIL;
-	r->vq->device = RIG_USED;
-	virtio_queue_enable(r->vq);
+	rig_enable(r, size, 0);
 	virtio_dev_set_status(&r->vdev, VIRTIO_CONFIG_S_DRIVER_OK);
-	r->avail_idx = 0;
 }
 
 static inline void rig_desc_at(struct virtq_rig *r, gpa_t table, unsigned int i, gpa_t addr,
