@@ -433,6 +433,7 @@ static int blk_realize(struct dev *dev, struct err *err)
 	ret = disk_open(&b->config, &b->user, &b->disk, err);
 	if (ret)
 		return ret;
+	b->vpci.vdev.loop = disk_loop(b->disk);
 	b->wce = true;
 	if (disk_readonly(b->disk))
 		b->vpci.vdev.offered |= BIT64(VIRTIO_BLK_F_RO);
@@ -451,9 +452,9 @@ static void blk_destroy(struct dev *dev)
 {
 	struct virtio_blk *b = dev_to_blk(dev);
 
+	virtio_pci_done(&b->vpci);
 	disk_close(b->disk);
 	b->disk = NULL;
-	virtio_pci_done(&b->vpci);
 	if (b->iovs)
 		munmap(b->iovs, b->iovs_size);
 	free(b->reqs);

@@ -28,6 +28,7 @@ int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virti
 	unsigned int i;
 
 	*vdev = (struct virtio_dev){ .dev = dev, .ops = ops, .transport = transport };
+	vdev->loop = dev->vm->loop;
 	vdev->offered = FEATURES_CORE | ops->features;
 	if (ops->queue_reset)
 		vdev->offered |= BIT64(VIRTIO_F_RING_RESET);
@@ -54,8 +55,14 @@ void virtio_dev_done(struct virtio_dev *vdev)
 {
 	unsigned int i;
 
-	for (i = 0; i < vdev->queue_count; i++) {
+	/* The loop's thread may be another. */
+	if (vdev->queue_count)
+		pthread_mutex_lock(&vdev->dev->lock);
+	for (i = 0; i < vdev->queue_count; i++)
 		loop_watch_del(vdev->queues[i].kick_watch);
+	if (vdev->queue_count)
+		pthread_mutex_unlock(&vdev->dev->lock);
+	for (i = 0; i < vdev->queue_count; i++) {
 		if (vdev->queues[i].vdev) /* else not reached by init */
 			fd_close(&vdev->queues[i].kick_fd);
 		free(vdev->queues[i].packed_state);
@@ -188,7 +195,7 @@ static void queue_kicked(void *opaque, uint32_t events)
 
 static int queue_doorbell(struct virtq *vq, struct err *err)
 {
-	struct dev *dev = vq->vdev->dev;
+	struct virtio_dev *vdev = vq->vdev;
 	int fd, ret;
 
 	if (vq->kick_fd >= 0)
@@ -196,8 +203,8 @@ static int queue_doorbell(struct virtq *vq, struct err *err)
 	fd = io_eventfd_new();
 	if (fd < 0)
 		return err_sys(err, fd, "doorbell");
-	ret = loop_watch_add(dev->vm->loop, fd, EPOLLIN | EPOLLET, &dev->lock, queue_kicked, vq,
-			     &vq->kick_watch, err);
+	ret = loop_watch_add(vdev->loop, fd, EPOLLIN | EPOLLET, &vdev->dev->lock, queue_kicked,
+			     vq, &vq->kick_watch, err);
 	if (ret) {
 		close(fd);
 		return ret;

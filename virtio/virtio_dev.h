@@ -20,6 +20,7 @@
 #include "virtq.h"
 
 struct err;
+struct loop;
 struct virtio_dev;
 
 struct virtio_ops {
@@ -32,7 +33,7 @@ struct virtio_ops {
 			    unsigned int len);
 	void (*config_write)(struct virtio_dev *vdev, unsigned int offset, const void *buf,
 			     unsigned int len);
-	/* The guest kicked a running queue. Loop thread. Takes at most vq->size buffers, then
+	/* The guest kicked a running queue. Thread of vdev->loop. Takes at most vq->size buffers, then
 	 * virtq_kick_again(). */
 	void (*notify)(struct virtio_dev *vdev, struct virtq *vq);
 	/*
@@ -82,6 +83,7 @@ struct virtio_dev {
 	struct dev *dev;
 	const struct virtio_ops *ops;
 	const struct virtio_transport_ops *transport;
+	struct loop *loop; /* that hears the doorbells; the guest's until the device says another */
 	uint8_t status;
 	uint8_t generation;
 	uint64_t offered, acked;
@@ -107,7 +109,7 @@ struct virtio_dev {
 int virtio_dev_init(struct virtio_dev *vdev, struct dev *dev, const struct virtio_ops *ops,
 		    const struct virtio_transport_ops *transport, const uint16_t *queue_sizes,
 		    unsigned int queue_count);
-/* Loop thread. Half-built or zero-initialised is fine. */
+/* Loop thread, lock not held. Half-built or zero-initialised is fine. */
 void virtio_dev_done(struct virtio_dev *vdev);
 
 /* Was bit @bit negotiated? */

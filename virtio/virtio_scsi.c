@@ -450,6 +450,7 @@ static int unit_init(struct virtio_scsi *s, struct err *err)
 	ret = disk_open(&s->config, &s->user, &s->disk, err);
 	if (ret)
 		return ret;
+	s->vpci.vdev.loop = disk_loop(s->disk);
 	s->unit.disk = s->disk;
 	s->unit.serial = s->serial ? s->serial : dev->id;
 	s->unit.cd = dev->class == &scsi_cd_class;
@@ -497,9 +498,9 @@ static void scsi_destroy(struct dev *dev)
 {
 	struct virtio_scsi *s = dev_to_scsi(dev);
 
+	virtio_pci_done(&s->vpci);
 	disk_close(s->disk);
 	s->disk = NULL;
-	virtio_pci_done(&s->vpci);
 	virtq_elem_done(&s->control);
 	if (s->iovs)
 		munmap(s->iovs, s->iovs_size);

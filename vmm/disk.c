@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "disk_priv.h"
+#include "iothread.h"
 #include "loop.h"
 
 #define PAGE 4096u
@@ -202,6 +203,11 @@ static int disk_setup(struct disk *d, struct err *err)
 		log_line(d->user->log, LOG_WARN,
 			 "%s: %s ends within a block: the guest does not see its last %llu bytes",
 			 d->user->id, d->config->path, (unsigned long long)rest);
+	d->loop = d->user->loop;
+	if (!ret && d->config->iothread)
+		ret = iothread_new(&d->thread, d->user->id, d->user->log, err);
+	if (d->thread)
+		d->loop = iothread_loop(d->thread);
 	return ret ? ret : disk_io_init(d, err);
 }
 
@@ -239,12 +245,13 @@ void disk_close(struct disk *d)
 		return;
 	pthread_mutex_lock(d->user->lock);
 	disk_drain(d);
-	loop_watch_del(d->watch);
-	d->watch = NULL;
-	loop_timer_del(d->retry);
-	d->retry = NULL;
 	pthread_mutex_unlock(d->user->lock);
 	disk_free(d);
+}
+
+struct loop *disk_loop(const struct disk *d)
+{
+	return d->loop;
 }
 
 uint64_t disk_size(const struct disk *d)

@@ -39,6 +39,7 @@ struct disk_config {
 	bool readonly;
 	bool direct;  /* past the host's page cache */
 	bool no_lock; /* others may have it too */
+	bool iothread; /* served by a thread of its own */
 };
 
 /* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member cannot stand in any */
@@ -62,6 +63,13 @@ struct disk_config {
 		  0,                                                                               \
 		  false,                                                                           \
 		  "off: do not keep other guests from the same image (on)" },                      \
+		{ "iothread",                                                                      \
+		  OPT_BOOL,                                                                        \
+		  offsetof(type, member.iothread),                                                 \
+		  0,                                                                               \
+		  0,                                                                               \
+		  false,                                                                           \
+		  "on: a thread of its own serves it (off)" },                                     \
 	{                                                                                          \
 		"on-error", OPT_STR, offsetof(type, member.on_error), 0, 0, false,                 \
 			"report: the guest gets every error; stop: the disk waits and tries "      \
@@ -100,7 +108,7 @@ struct disk_req {
 /* The device that a disk is for. Outlives it. */
 struct disk_user {
 	const char *id; /* for messages */
-	struct loop *loop;
+	struct loop *loop; /* the guest's: for a disk without a thread of its own */
 	pthread_mutex_t *lock;
 	const struct log *log;
 	/* After a burst of done(): time to interrupt the guest. */
@@ -113,12 +121,17 @@ struct disk_user {
 int disk_check(const struct disk_config *config, struct err *err);
 
 /* Opens and locks what @config, which outlives the disk, says. Completions come on the thread of
- * the user's loop. 0, or -errno with the reason and the remedy: no such file, not ours, another's
+ * disk_loop(). 0, or -errno with the reason and the remedy: no such file, not ours, another's
  * (-EBUSY), another format (-EINVAL), no io_uring (-ENOSYS, -EPERM). Loop thread, lock not held. */
 int disk_open(const struct disk_config *config, const struct disk_user *user,
 	      struct disk **ret_disk, struct err *err);
-/* Drains and closes. NULL is fine. Loop thread; takes the lock itself. */
+/* Drains, closes, and ends the disk's thread: what the device watched in disk_loop() is deleted by
+ * then. NULL is fine. Loop thread; takes the lock itself. */
 void disk_close(struct disk *disk);
+
+/* Where the disk's completions come, and the device's doorbells should: the user's loop or, with
+ * iothread=on, one on a thread of the disk's own. Good until disk_close(). */
+struct loop *disk_loop(const struct disk *disk);
 
 /* Bytes, a multiple of DISK_SECTOR; of a block device that grew or an image that was cut as it was
  * when it was opened. */

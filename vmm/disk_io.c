@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/util.h"
 #include "disk_priv.h"
+#include "iothread.h"
 #include "iov.h"
 #include "loop.h"
 
@@ -378,17 +379,20 @@ int disk_io_init(struct disk *d, struct err *err)
 		return err_sys(err, ret, "io_uring");
 	d->ring_up = true;
 	io_uring_ring_dontfork(&d->ring);
-	ret = loop_watch_add(user->loop, d->ring.ring_fd, EPOLLIN | EPOLLET, user->lock, ring_ready,
+	ret = loop_watch_add(d->loop, d->ring.ring_fd, EPOLLIN | EPOLLET, user->lock, ring_ready,
 			     d, &d->watch, err);
 	if (ret)
 		return ret;
-	return loop_timer_new(user->loop, user->lock, retry, d, &d->retry, err);
+	return loop_timer_new(d->loop, user->lock, retry, d, &d->retry, err);
 }
 
 void disk_io_done(struct disk *d)
 {
+	pthread_mutex_lock(d->user->lock);
 	loop_watch_del(d->watch);
 	loop_timer_del(d->retry);
+	pthread_mutex_unlock(d->user->lock);
+	iothread_free(d->thread);
 	if (d->ring_up)
 		io_uring_queue_exit(&d->ring);
 	if (d->zeroes)

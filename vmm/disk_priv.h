@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "disk.h"
 
+struct iothread;
 struct loop_timer;
 struct loop_watch;
 
@@ -24,6 +25,8 @@ struct disk {
 	const struct disk_user *user;
 
 	/* disk.c's */
+	struct loop *loop;
+	struct iothread *thread; /* NULL: the loop is the user's */
 	int fd;
 	int cached_fd; /* the same without O_DIRECT, for what is not aligned; -1 when fd is that */
 	uint64_t size;
