@@ -13,163 +13,7 @@
 #include "base/util.h"
 #include "fake_driver.h"
 #include "fake_kvm.h"
-#include "virtio/virtio_pci.h"
-
-#define QUEUES 3
-#define FEATURE_A BIT64(5)
-#define FEATURE_B BIT64(50)
-#define CONFIG_SIZE 12
-
-struct toy {
-	struct virtio_pci vpci;
-	struct virtq_elem elem;
-	uint8_t config[CONFIG_SIZE];
-	unsigned int notified[QUEUES], resets, taken;
-	unsigned int drained; /* resets that found a ring with a buffer under way */
-	unsigned int refused; /* of these, those that could still pop */
-};
-
-static struct toy *to_toy(struct dev *dev)
-{
-	return container_of(to_virtio_pci(dev), struct toy, vpci);
-}
-
-static void toy_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,
-			    unsigned int len)
-{
-	memcpy(buf, to_toy(vdev->dev)->config + offset, len);
-}
-
-static void toy_config_write(struct virtio_dev *vdev, unsigned int offset, const void *buf,
-			     unsigned int len)
-{
-	memcpy(to_toy(vdev->dev)->config + offset, buf, len);
-}
-
-static void toy_notify(struct virtio_dev *vdev, struct virtq *vq)
-{
-	struct toy *toy = to_toy(vdev->dev);
-
-	toy->notified[vq->index]++;
-	while (virtq_pop(vq, &toy->elem) > 0) {
-		virtq_push(vq, &toy->elem, 7);
-		toy->taken++;
-	}
-	virtq_kick_on(vq);
-	virtq_signal(vq);
-}
-
-static void toy_reset(struct virtio_dev *vdev)
-{
-	struct toy *toy = to_toy(vdev->dev);
-	struct virtq *vq = &vdev->queues[2];
-
-	toy->resets++;
-	if (!vq->enabled || !vq->inflight || !virtio_has(vdev, VIRTIO_F_VERSION_1))
-		return;
-	toy->drained++;
-	toy->refused += !virtq_running(vq);
-}
-
-static const struct virtio_ops toy_ops = {
-	.type = 42,
-	.config_size = CONFIG_SIZE,
-	.features = FEATURE_A | FEATURE_B,
-	.config_read = toy_config_read,
-	.config_write = toy_config_write,
-	.notify = toy_notify,
-	.reset = toy_reset,
-};
-
-static int toy_realize(struct dev *dev, struct err *err)
-{
-	static const uint16_t sizes[QUEUES] = { 8, 256, 1024 };
-	struct toy *toy = to_toy(dev);
-	int ret = virtio_pci_init(&toy->vpci, &toy_ops, 0xff0000, sizes, QUEUES, err);
-
-	if (!ret)
-		ret = virtq_elem_init(&toy->elem, &toy->vpci.vdev.queues[2]);
-	return ret ? ret : pci_dev_plug(&toy->vpci.pdev, err);
-}
-
-static void toy_destroy(struct dev *dev)
-{
-	virtio_pci_done(&to_toy(dev)->vpci);
-	virtq_elem_done(&to_toy(dev)->elem);
-}
-
-static const struct opt_field toy_options[] = {
-	VIRTIO_PCI_OPTIONS(struct toy, vpci),
-	OPT_END,
-};
-
-static const struct dev_class toy_class = {
-	.name = "toy",
-	.size = sizeof(struct toy),
-	.options = toy_options,
-	.pci = &virtio_pci_ops,
-	.realize = toy_realize,
-	.destroy = toy_destroy,
-	.reset = virtio_pci_reset,
-	.read = virtio_pci_read,
-	.write = virtio_pci_write,
-};
-
-struct rig {
-	struct guest *g;
-	struct toy *toy;
-	struct driver v;
-	struct ring q;
-};
-
-static int setup(void **state)
-{
-	struct rig *r = test_calloc(1, sizeof(*r));
-
-	r->g = guest_new(4 * MIB);
-	r->toy = to_toy(guest_device(r->g, &toy_class, "toy"));
-	guest_start(r->g);
-	driver_open(&r->v, r->g, &r->toy->vpci.pdev.dev);
-	*state = r;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	guest_free(r->g);
-	test_free(r);
-	return 0;
-}
-
-static uint64_t common(struct rig *r, unsigned int reg, unsigned int size)
-{
-	return guest_read(r->g, r->v.common + reg, size);
-}
-
-static void set_common(struct rig *r, unsigned int reg, unsigned int size, uint64_t value)
-{
-	guest_write(r->g, r->v.common + reg, size, value);
-}
-
-/* A driver with one queue running and MSI-X on. */
-static void bring_up(struct rig *r, unsigned int queue, uint16_t size)
-{
-	guest_msix_on(r->g, &r->toy->vpci.pdev);
-	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | FEATURE_A));
-	set_common(r, VIRTIO_PCI_COMMON_MSIX, 2, 0);
-	ring_open(&r->q, &r->v, queue, size, (uint16_t)(queue + 1));
-	driver_set_status(&r->v, VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
-static void post_and_kick(struct rig *r)
-{
-	ring_desc(&r->q, 0, guest_alloc(r->g, 16, 16), 16, VRING_DESC_F_WRITE, 0);
-	ring_post(&r->q, 0);
-	ring_kick(&r->q);
-	guest_sync(r->g);
-}
+#include "virtio_toy.h"
 
 static void identity(void **state)
 {
@@ -182,9 +26,9 @@ static void identity(void **state)
 	assert_int_equal(guest_read(r->g, guest_ecam(pdev, PCI_BASE_ADDRESS_0), 1) & 0xf,
 			 PCI_BASE_ADDRESS_MEM_TYPE_64);
 	assert_int_equal(r->v.notify_step, 4);
-	assert_int_equal(r->v.notify_length, 4 * QUEUES);
-	assert_int_equal(r->v.device_length, CONFIG_SIZE);
-	assert_int_equal(common(r, VIRTIO_PCI_COMMON_NUMQ, 2), QUEUES);
+	assert_int_equal(r->v.notify_length, 4 * TOY_QUEUES);
+	assert_int_equal(r->v.device_length, TOY_CONFIG_SIZE);
+	assert_int_equal(common(r, VIRTIO_PCI_COMMON_NUMQ, 2), TOY_QUEUES);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_MSIX, 2), VIRTIO_MSI_NO_VECTOR);
 }
 
@@ -196,7 +40,7 @@ static void features(void **state)
 	uint64_t offered = driver_offered(&r->v);
 	unsigned int bit;
 
-	assert_true(offered == (core | FEATURE_A | FEATURE_B));
+	assert_true(offered == (core | TOY_FEATURE_A | TOY_FEATURE_B | r->extra));
 	set_common(r, VIRTIO_PCI_COMMON_DFSELECT, 4, 2);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_DF, 4), 0);
 	set_common(r, VIRTIO_PCI_COMMON_DFSELECT, 4, 0xffffffff);
@@ -222,10 +66,10 @@ static void features(void **state)
 	assert_false(driver_status(&r->v) & VIRTIO_CONFIG_S_FEATURES_OK);
 
 	/* What was agreed stays. */
-	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | FEATURE_A));
+	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | TOY_FEATURE_A));
 	set_common(r, VIRTIO_PCI_COMMON_GFSELECT, 4, 0);
 	set_common(r, VIRTIO_PCI_COMMON_GF, 4, 0);
-	assert_int_equal(common(r, VIRTIO_PCI_COMMON_GF, 4), FEATURE_A);
+	assert_int_equal(common(r, VIRTIO_PCI_COMMON_GF, 4), TOY_FEATURE_A);
 }
 
 static void packed_is_an_option(void **state)
@@ -264,7 +108,7 @@ static void status(void **state)
 	assert_int_equal(r->toy->resets, resets + 1);
 
 	/* Bits do not go away but by a reset. */
-	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1)));
+	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | r->extra));
 	set_common(r, VIRTIO_PCI_COMMON_STATUS, 1, VIRTIO_CONFIG_S_DRIVER_OK);
 	assert_int_equal(driver_status(&r->v),
 			 VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
@@ -280,7 +124,7 @@ static void queue_fields(void **state)
 	struct virtq *vq = &r->toy->vpci.vdev.queues[1];
 	unsigned int i;
 
-	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1)));
+	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | r->extra));
 	set_common(r, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_Q_SIZE, 2), 256);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_Q_NOFF, 2), 1);
@@ -335,10 +179,10 @@ static void queue_before_features(void **state)
 static void queue_beyond(void **state)
 {
 	struct rig *r = *state;
-	static const uint16_t beyond[] = { QUEUES, 0x7fff, 0x8000, 0xffff };
+	static const uint16_t beyond[] = { TOY_QUEUES, 0x7fff, 0x8000, 0xffff };
 	unsigned int i, at;
 
-	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1)));
+	assert_true(driver_negotiate(&r->v, BIT64(VIRTIO_F_VERSION_1) | r->extra));
 	driver_set_status(&r->v, VIRTIO_CONFIG_S_DRIVER_OK);
 	for (i = 0; i < ARRAY_SIZE(beyond); i++) {
 		set_common(r, VIRTIO_PCI_COMMON_Q_SELECT, 2, beyond[i]);
@@ -349,7 +193,7 @@ static void queue_beyond(void **state)
 			assert_int_equal(common(r, at & ~3u, 4), 0);
 		}
 	}
-	for (i = 0; i < QUEUES; i++) {
+	for (i = 0; i < TOY_QUEUES; i++) {
 		assert_false(r->toy->vpci.vdev.queues[i].enabled);
 		assert_int_equal(r->toy->vpci.queue_vectors[i], VIRTIO_MSI_NO_VECTOR);
 	}
@@ -394,15 +238,15 @@ static void device_config(void **state)
 	struct rig *r = *state;
 	unsigned int i;
 
-	for (i = 0; i < CONFIG_SIZE; i++)
+	for (i = 0; i < TOY_CONFIG_SIZE; i++)
 		r->toy->config[i] = (uint8_t)(0x10 + i);
 	assert_int_equal(guest_read(r->g, r->v.device, 4), 0x13121110);
 	assert_int_equal(guest_read(r->g, r->v.device + 10, 2), 0x1b1a);
 	assert_int_equal(guest_read(r->g, r->v.device + 11, 1), 0x1b);
-	assert_int_equal(guest_read(r->g, r->v.device + CONFIG_SIZE, 4), 0);
+	assert_int_equal(guest_read(r->g, r->v.device + TOY_CONFIG_SIZE, 4), 0);
 	assert_int_equal(guest_read(r->g, r->v.device, 8), 0);
 	guest_write(r->g, r->v.device + 4, 2, 0xbeef);
-	guest_write(r->g, r->v.device + CONFIG_SIZE, 4, 0xffffffff);
+	guest_write(r->g, r->v.device + TOY_CONFIG_SIZE, 4, 0xffffffff);
 	guest_write(r->g, r->v.device, 8, UINT64_MAX);
 	assert_int_equal(guest_read(r->g, r->v.device + 4, 4), 0x1716beef);
 	assert_int_equal(guest_read(r->g, r->v.device, 4), 0x13121110);
@@ -456,7 +300,7 @@ static void doorbells_and_messages(void **state)
 	set_common(r, VIRTIO_PCI_COMMON_Q_MSIX, 2, 3);
 	post_and_kick(r);
 	assert_int_equal(guest_msix_count(pdev, 3), 1);
-	set_common(r, VIRTIO_PCI_COMMON_Q_MSIX, 2, QUEUES + 1);
+	set_common(r, VIRTIO_PCI_COMMON_Q_MSIX, 2, TOY_QUEUES + 1);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_Q_MSIX, 2), VIRTIO_MSI_NO_VECTOR);
 	post_and_kick(r);
 	assert_int_equal(guest_msix_count(pdev, 3), 0);
@@ -499,11 +343,13 @@ static void stray_kicks(void **state)
 			guest_write(r->g, r->v.notify + at, 4, at / 4);
 	}
 	guest_sync(r->g);
-	for (at = 0; at < QUEUES; at++)
+	for (at = 0; at < TOY_QUEUES; at++)
 		assert_int_equal(r->toy->notified[at], 0);
 	guest_write(r->g, r->v.notify, 2, 0);
 	guest_sync(r->g);
 	assert_int_equal(r->toy->notified[0], 1);
+	post_and_kick(r);
+	assert_int_equal(r->toy->taken, 1);
 }
 
 static void kick_needs_driver_and_memory(void **state)
@@ -608,7 +454,7 @@ static void config_window(void **state)
 	guest_write(r->g, cap + VIRTIO_PCI_CAP_BAR, 1, 0);
 	guest_write(r->g, cap + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_NUMQ);
 	guest_write(r->g, cap + VIRTIO_PCI_CAP_LENGTH, 4, 2);
-	assert_int_equal(guest_read(r->g, cap + 16, 2), QUEUES);
+	assert_int_equal(guest_read(r->g, cap + 16, 2), TOY_QUEUES);
 	guest_write(r->g, cap + VIRTIO_PCI_CAP_OFFSET, 4, VIRTIO_PCI_COMMON_DFSELECT);
 	guest_write(r->g, cap + VIRTIO_PCI_CAP_LENGTH, 4, 4);
 	guest_write(r->g, cap + 16, 4, 1);
@@ -627,7 +473,7 @@ static void config_window(void **state)
 	guest_sync(r->g);
 	assert_int_equal(r->toy->notified[0], 1);
 
-	memset(r->toy->config, 0xee, CONFIG_SIZE);
+	memset(r->toy->config, 0xee, TOY_CONFIG_SIZE);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		guest_write(r->g, cap + VIRTIO_PCI_CAP_BAR, 1, bad[i].bar);
 		guest_write(r->g, cap + VIRTIO_PCI_CAP_OFFSET, 4, bad[i].offset);
@@ -635,7 +481,7 @@ static void config_window(void **state)
 		guest_write(r->g, cap + 16, 4, 0);
 		guest_read(r->g, cap + 16, 4);
 	}
-	for (i = 0; i < CONFIG_SIZE; i++)
+	for (i = 0; i < TOY_CONFIG_SIZE; i++)
 		assert_int_equal(r->toy->config[i], 0xee);
 	assert_int_equal(common(r, VIRTIO_PCI_COMMON_DFSELECT, 4), 0);
 	assert_true(driver_status(&r->v) & VIRTIO_CONFIG_S_DRIVER_OK);
@@ -733,6 +579,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define P(f) { "packed_" #f, f, setup_packed, teardown, NULL }
 		T(identity),
 		T(features),
 		cmocka_unit_test(packed_is_an_option),
@@ -753,6 +600,13 @@ int main(void)
 		T(machine_reset),
 		T(f10_reset_drains),
 		T(random_pokes),
+		/* F08 and F09 once more. */
+		P(features),
+		P(status),
+		P(queue_fields),
+		P(queue_beyond),
+		P(stray_kicks),
+		P(machine_reset),
 		T(too_many_queues),
 	};
 

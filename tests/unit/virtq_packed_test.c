@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The packed ring's rules (virtio 1.2 clause 2.8), as virtq_test.c has the split ring's: what a
  * driver may do works, and every violation breaks the queue. F01 to F07. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "load_trap.h"
 #include "virtq_rig.h"
 
 #define NEXT VRING_DESC_F_NEXT
@@ -381,6 +386,105 @@ static void rings_must_be_memory(void **state)
 	}
 }
 
+/* F06: every byte of a descriptor is fetched once, be it of a chain or of a table, and nothing of the
+ * event suppression is needed to take a buffer. */
+static void f06_each_byte_once(void **state)
+{
+	struct virtq_rig *r = *state;
+	const uint8_t *ring = r->ram + RIG_DESC, *table = r->ram + TABLE;
+	unsigned int i;
+	int ret;
+
+	desc(r, 0, RIG_DATA, 12, 0, NEXT, true);
+	desc(r, 1, RIG_DATA + 16, 12, 0, NEXT, true);
+	desc(r, 2, TABLE, 32, 3, INDIRECT, true);
+	desc_in(r, TABLE, 0, RIG_DATA, 8, 0);
+	desc_in(r, TABLE, 1, RIG_DATA + 64, 8, WRITE);
+	load_trap_on((uint8_t *[]){ r->ram + RIG_DESC, r->ram + RIG_AVAIL, r->ram + RIG_USED,
+				    r->ram + TABLE },
+		     4);
+	ret = pop(r);
+	load_trap_off();
+	assert_int_equal(ret, 1);
+	assert_int_equal(r->elem.out_count, 3);
+	/* Five descriptors in two loads of 8 bytes each. */
+	for (i = 0; i < 6; i++)
+		assert_int_equal(load_trap_count(ring + 8ull * i), 1);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(load_trap_count(table + 8ull * i), 1);
+	assert_int_equal(load_trap.count, 10);
+
+	/* What goes back: the length is not read again, nor is anything else. */
+	load_trap_on((uint8_t *[]){ r->ram + RIG_DESC, r->ram + TABLE }, 2);
+	virtq_push(r->vq, &r->elem, 8);
+	virtq_publish(r->vq);
+	load_trap_off();
+	assert_int_equal(load_trap_count(ring + 8), 1);
+	assert_int_equal(load_trap.count, 1);
+}
+
+/* F03 and F06 by brute force: a second vCPU rewrites descriptors all the time, marks included. What
+ * comes out is always within memory, and never more than the ring holds in one pass. */
+
+static void *flip(void *opaque)
+{
+	struct virtq_rig *r = opaque;
+	atomic_bool *stop = (void *)(r->ram + RIG_DATA + 0x8000);
+	unsigned int i = 0;
+
+	while (!atomic_load(stop)) {
+		uint8_t *d = r->ram + RIG_DESC + (size_t)(i % SIZE) * 16;
+		volatile uint64_t *addr = (void *)d;
+		volatile uint32_t *len = (void *)(d + 8);
+		volatile uint16_t *id = (void *)(d + 12), *flags = (void *)(d + 14);
+
+		*addr = i & 16 ? UINT64_MAX - 8 : RIG_DATA;
+		*len = i & 32 ? 0xffffffff : 16;
+		*id = (uint16_t)(i % (SIZE + 1));
+		*flags = (uint16_t)((i >> 6 & 7) | (i & 512 ? F_USED : F_AVAIL));
+		i++;
+	}
+	return NULL;
+}
+
+static void f03_f06_racing_guest(void **state)
+{
+	struct virtq_rig *r = *state;
+	atomic_bool *stop = (void *)(r->ram + RIG_DATA + 0x8000);
+	unsigned int taken, good = 0, broken = 0, i;
+	struct timespec now, end;
+	pthread_t thread;
+
+	atomic_init(stop, false);
+	assert_int_equal(pthread_create(&thread, NULL, flip, r), 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += 5;
+	do {
+		for (taken = 0; taken < SIZE && pop(r) > 0; taken++) {
+			for (i = 0; i < r->elem.out_count + r->elem.in_count; i++)
+				assert_true(span_within(
+					(uint64_t)((uint8_t *)r->elem.iov[i].iov_base - r->ram),
+					r->elem.iov[i].iov_len, RAM));
+			virtq_push(r->vq, &r->elem, 0);
+			good++;
+		}
+		virtq_signal(r->vq);
+		assert_int_equal(r->vq->inflight, 0);
+		assert_int_equal(r->vq->packed.slots_out, 0);
+		if (!taken)
+			sched_yield(); /* the other vCPU may have to share this CPU */
+		if (r->vq->broken) {
+			broken++;
+			rig_start(r, SIZE, PACKED | EVENT_IDX | INDIRECT_DESC);
+		}
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((good < 2000 || broken < 2000) && now.tv_sec < end.tv_sec);
+	atomic_store(stop, true);
+	pthread_join(thread, NULL);
+	print_message("racing guest: %u buffers taken, %u violations\n", good, broken);
+	assert_true(broken > 0); /* on a single CPU hardly anything good comes through */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +501,8 @@ int main(void)
 		T(f02_f04_f05_f07),
 		T(f03_all_available),
 		T(rings_must_be_memory),
+		T(f06_each_byte_once),
+		T(f03_f06_racing_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,17 +4,15 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <ucontext.h>
 
 #include <cmocka.h>
 
+#include "load_trap.h"
 #include "virtq_rig.h"
 
 #define NEXT VRING_DESC_F_NEXT
@@ -524,67 +522,10 @@ static void rings_must_be_memory(void **state)
 	}
 }
 
-/*
- * F06: every byte of a descriptor, of the index and of the head is fetched once. The pages of the
- * ring are taken away; each access faults, is noted, and is let through for one instruction.
- */
-
-#define LOADS_MAX 64
-#define EFLAGS_TF 0x100
-#define WATCHED 4
-
-static struct {
-	uint8_t *page[WATCHED];
-	uintptr_t addr[LOADS_MAX];
-	volatile sig_atomic_t count;
-} trap;
-
-static void trap_protect(int prot)
-{
-	unsigned int i;
-
-	for (i = 0; i < WATCHED; i++)
-		mprotect(trap.page[i], 4096, prot);
-}
-
-static void on_fault(int sig, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-
-	(void)sig;
-	if (trap.count == LOADS_MAX)
-		_exit(3);
-	trap.addr[trap.count++] = (uintptr_t)info->si_addr;
-	trap_protect(PROT_READ | PROT_WRITE);
-	uc->uc_mcontext.gregs[REG_EFL] |= EFLAGS_TF;
-}
-
-static void on_step(int sig, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-
-	(void)sig;
-	(void)info;
-	trap_protect(PROT_NONE);
-	uc->uc_mcontext.gregs[REG_EFL] &= ~EFLAGS_TF;
-}
-
-static unsigned int loads_of(const void *p)
-{
-	unsigned int n = 0;
-	int i;
-
-	for (i = 0; i < trap.count; i++)
-		n += trap.addr[i] == (uintptr_t)p;
-	return n;
-}
-
+/* F06: every byte of a descriptor, of the index and of the head is fetched once. */
 static void f06_each_byte_once(void **state)
 {
 	struct virtq_rig *r = *state;
-	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
-	struct sigaction step = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
-	struct sigaction old_fault, old_step;
 	const uint8_t *desc = r->ram + RIG_DESC;
 	const uint8_t *table = r->ram + TABLE;
 	unsigned int i;
@@ -595,30 +536,23 @@ static void f06_each_byte_once(void **state)
 	rig_desc_at(r, TABLE, 0, RIG_DATA, 8, NEXT, 1);
 	rig_desc_at(r, TABLE, 1, RIG_DATA + 64, 8, WRITE, 0);
 	rig_post(r, 0);
-	trap.page[0] = r->ram + RIG_DESC;
-	trap.page[1] = r->ram + RIG_AVAIL;
-	trap.page[2] = r->ram + RIG_USED;
-	trap.page[3] = r->ram + TABLE;
-	trap.count = 0;
-	sigaction(SIGSEGV, &fault, &old_fault);
-	sigaction(SIGTRAP, &step, &old_step);
-	trap_protect(PROT_NONE);
+	load_trap_on((uint8_t *[]){ r->ram + RIG_DESC, r->ram + RIG_AVAIL, r->ram + RIG_USED,
+				    r->ram + TABLE },
+		     4);
 	ret = pop(r);
-	trap_protect(PROT_READ | PROT_WRITE);
-	sigaction(SIGSEGV, &old_fault, NULL);
-	sigaction(SIGTRAP, &old_step, NULL);
+	load_trap_off();
 
 	assert_int_equal(ret, 1);
 	/* Four descriptors in two loads of 8 bytes each, the index, the head. */
 	for (i = 0; i < 2; i++) {
-		assert_int_equal(loads_of(desc + 8ull * i), 1);
-		assert_int_equal(loads_of(desc + 64 + 8ull * i), 1);
-		assert_int_equal(loads_of(table + 8ull * i), 1);
-		assert_int_equal(loads_of(table + 16 + 8ull * i), 1);
+		assert_int_equal(load_trap_count(desc + 8ull * i), 1);
+		assert_int_equal(load_trap_count(desc + 64 + 8ull * i), 1);
+		assert_int_equal(load_trap_count(table + 8ull * i), 1);
+		assert_int_equal(load_trap_count(table + 16 + 8ull * i), 1);
 	}
-	assert_int_equal(loads_of(r->ram + RIG_AVAIL + 2), 1);
-	assert_int_equal(loads_of(r->ram + RIG_AVAIL + 4), 1);
-	assert_int_equal(trap.count, 10);
+	assert_int_equal(load_trap_count(r->ram + RIG_AVAIL + 2), 1);
+	assert_int_equal(load_trap_count(r->ram + RIG_AVAIL + 4), 1);
+	assert_int_equal(load_trap.count, 10);
 }
 
 /* F06 and F03 by brute force: a second vCPU rewrites descriptors and the index all the time. What
