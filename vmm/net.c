@@ -11,6 +11,7 @@
 #include "module.h"
 #include "net_options.h"
 #include "net_tap.h"
+#include "net_user.h"
 #include "vm.h"
 
 /* A name for `net=`, and the module that brings it unless it is always there. */
@@ -21,8 +22,15 @@ struct net_row {
 	struct module_want module;
 };
 
+static int net_check_user(const struct net_config *config, struct err *err)
+{
+	struct net_user user;
+
+	return net_user_parse(config, &user, err);
+}
+
 static const struct net_row net_rows[] = {
-	{ "user", NULL, NULL, { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
+	{ "user", NULL, net_check_user, { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
 	{ "tap", &net_tap_ops, net_tap_check, { NULL, NULL, NULL, NULL } },
 };
 
@@ -36,19 +44,44 @@ static const struct net_row *net_row_find(const char *name)
 	return NULL;
 }
 
-/* An option of another back end has no meaning, and is no way to ask for that one. */
-static int net_check_tap_options(const struct net_config *config, struct err *err)
-{
-	const char *option = config->ifname	? "ifname" :
-			     config->fd		? "fd" :
-			     config->script	? "script" :
-			     config->downscript ? "downscript" :
-						  NULL;
+/* The options that one back end has and no other. */
+static const struct net_own {
+	const char *backend, *option;
+	size_t offset; /* in struct net_config */
+	size_t size;
+} net_own[] = {
+#define NET_OWN(backend, option, field) \
+	{ backend, option, offsetof(struct net_config, field), \
+	  sizeof(((struct net_config *)NULL)->field) }
+	NET_OWN("user", "subnet", subnet),
+	NET_OWN("user", "gateway", gateway),
+	NET_OWN("user", "dns", dns),
+	NET_OWN("user", "dhcpstart", dhcpstart),
+	NET_OWN("user", "hostname", hostname),
+	NET_OWN("user", "tftp", tftp),
+	NET_OWN("user", "bootfile", bootfile),
+	NET_OWN("user", "hostfwd", hostfwd),
+	NET_OWN("user", "restrict", restricted),
+	NET_OWN("tap", "ifname", ifname),
+	NET_OWN("tap", "fd", fd),
+	NET_OWN("tap", "script", script),
+	NET_OWN("tap", "downscript", downscript),
+#undef NET_OWN
+};
 
-	if (!option || !strcmp(net_config_backend(config), "tap"))
-		return 0;
-	return err_set(err, -EINVAL, "%s= is for net=tap, not for net=%s", option,
-		       net_config_backend(config));
+/* An option of another back end has no meaning, and is no way to ask for that one. */
+static int net_check_own(const struct net_config *config, struct err *err)
+{
+	static const uint8_t unset[sizeof(uint64_t)];
+	const char *backend = net_config_backend(config);
+	const struct net_own *own;
+
+	for (own = net_own; own < net_own + ARRAY_SIZE(net_own); own++)
+		if (strcmp(own->backend, backend) != 0 &&
+		    memcmp((const char *)config + own->offset, unset, own->size) != 0)
+			return err_set(err, -EINVAL, "%s= is for net=%s, not for net=%s",
+				       own->option, own->backend, backend);
+	return 0;
 }
 
 int net_check(const struct net_config *config, struct err *err)
@@ -59,7 +92,7 @@ int net_check(const struct net_config *config, struct err *err)
 	size_t i;
 
 	if (row) {
-		ret = net_check_tap_options(config, err);
+		ret = net_check_own(config, err);
 		return ret || !row->check ? ret : row->check(config, err);
 	}
 	err_set(err, -EINVAL, "net=%s: there is no such network; there is:", backend);
@@ -187,6 +220,7 @@ static const struct net_host net_host = {
 	.hook_del = loop_hook_del,
 	.err_set = err_set,
 	.log_limited = log_limited,
+	.user_parse = net_user_parse,
 	.deliver = net_deliver,
 	.deliver_end = net_deliver_end,
 	.send_ready = net_send_ready,

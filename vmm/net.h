@@ -27,6 +27,7 @@
 struct err;
 struct net;
 struct net_config;
+struct net_user;
 struct vm;
 
 #define NET_FRAME_MIN 14u	     /* an Ethernet header */
@@ -63,6 +64,9 @@ struct net_host {
 		__attribute__((format(printf, 3, 4)));
 	void (*log_limited)(const struct log *log, struct log_limit *limit, enum log_level level,
 			    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	/* net_user_parse() */
+	int (*user_parse)(const struct net_config *config, struct net_user *ret_user,
+			  struct err *err);
 	/* A frame for the guest: delivered, kept or dropped. */
 	void (*deliver)(struct net *net, const struct iovec *iov, unsigned int count);
 	/* The frames that were there are delivered. */

@@ -6,6 +6,7 @@
 #ifndef VIADUCT_VMM_NET_OPTIONS_H
 #define VIADUCT_VMM_NET_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@
 /* Zero-initialised: the user network as it is. The strings are the option table's (opt_free()). */
 struct net_config {
 	char *backend; /* NULL: "user" */
+	/* user; net_user.h says what they mean */
+	char *subnet, *gateway, *dns, *dhcpstart, *tftp, *bootfile, *hostname, *hostfwd;
+	bool restricted;
 	/* tap */
 	char *ifname; /* NULL: the kernel chooses a name */
 	uint32_t fd;  /* 0: none; else of a tap that the caller opened, from then on the network's */
@@ -25,7 +29,26 @@ struct net_config {
 /* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member cannot stand in any */
 #define NET_OPTIONS(type, member) \
 	{ "net", OPT_STR, offsetof(type, member.backend), 0, 0, false, \
-	  "what carries the frames: user (the default; 10.0.2.0/24, no privileges needed) or tap" }, \
+	  "what carries the frames: user (the default, no privileges needed) or tap" }, \
+	{ "subnet", OPT_STR, offsetof(type, member.subnet), 0, 0, false, \
+	  "user: the network (10.0.2.0/24)" }, \
+	{ "gateway", OPT_STR, offsetof(type, member.gateway), 0, 0, false, \
+	  "user: the host's address in it (its second: 10.0.2.2)" }, \
+	{ "dns", OPT_STR, offsetof(type, member.dns), 0, 0, false, \
+	  "user: address of the DNS server, which asks the host's (its third)" }, \
+	{ "dhcpstart", OPT_STR, offsetof(type, member.dhcpstart), 0, 0, false, \
+	  "user: the first of 16 addresses that DHCP gives (its fifteenth)" }, \
+	{ "hostname", OPT_STR, offsetof(type, member.hostname), 0, 0, false, \
+	  "user: the guest's name, as DHCP tells it" }, \
+	{ "tftp", OPT_STR, offsetof(type, member.tftp), 0, 0, false, \
+	  "user: folder whose files the gateway serves by TFTP, to be read alone" }, \
+	{ "bootfile", OPT_STR, offsetof(type, member.bootfile), 0, 0, false, \
+	  "user: the file that DHCP names for a start from the network" }, \
+	{ "hostfwd", OPT_STR, offsetof(type, member.hostfwd), 0, 0, false, \
+	  "user: ports of the host that lead to the guest, tcp|udp:[HOSTADDR]:PORT-[GUESTADDR]:PORT, " \
+	  "joined by + (such as tcp:127.0.0.1:2222-:22+udp::5000-:5000)" }, \
+	{ "restrict", OPT_BOOL, offsetof(type, member.restricted), 0, 0, false, \
+	  "user: on: the guest reaches nothing but the gateway; hostfwd= leads in all the same" }, \
 	{ "ifname", OPT_STR, offsetof(type, member.ifname), 0, 0, false, \
 	  "tap: the interface, made if it is not there; the kernel's choice when not given" }, \
 	{ "fd", OPT_U32, offsetof(type, member.fd), 3, INT32_MAX, false, \

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The user-mode network: libslirp as a module of its own, so that only a guest that has one pays
- * for the library. 10.0.2.0/24; the host is 10.0.2.2 (and answers ping), DNS 10.0.2.3, DHCP from
- * 10.0.2.15. No privileges, no forwarded ports: the guest reaches what this process could reach.
+ * for the library. The gateway is the host (and answers ping). No privileges: the guest reaches
+ * what this process could reach, and is reached through the ports that hostfwd= names.
  *
  * libslirp wants to be asked, before each sleep, which sockets to watch and for how long, and to be
  * told afterwards what happened. A loop hook does both. Its sockets live in an epoll set of their
  * own, one watch of the loop, and the set is edited only where the answer differs from the last
  * one, so a round in which nothing changes costs no system call.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libslirp.h>
 #include <stdatomic.h>
@@ -23,6 +24,8 @@
 #include "base/util.h"
 #include "iov.h"
 #include "net.h"
+#include "net_options.h"
+#include "net_user.h"
 #include "vm.h"
 
 #define NS_PER_MS 1000000
@@ -406,19 +409,55 @@ static void net_slirp_close(void *state)
 	free(s);
 }
 
-static Slirp *slirp_start(struct net_slirp *s)
+static int slirp_forward(struct net_slirp *s, const struct net_user_forward *fwd, struct err *err)
 {
-	SlirpConfig config = {
-		.version = 4,
-		.in_enabled = true,
-		.vnetwork.s_addr = htonl(0x0a000200),
-		.vnetmask.s_addr = htonl(0xffffff00),
-		.vhost.s_addr = htonl(0x0a000202),
-		.vdhcp_start.s_addr = htonl(0x0a00020f),
-		.vnameserver.s_addr = htonl(0x0a000203),
-	};
+	char addr[INET_ADDRSTRLEN];
+	const char *remedy = "";
+	int ret;
 
-	return slirp_new(&config, &callbacks, s);
+	if (!slirp_add_hostfwd(s->slirp, fwd->udp, fwd->host_addr, fwd->host_port, fwd->guest_addr,
+			       fwd->guest_port))
+		return 0;
+	ret = errno ? -errno : -EIO;
+	if (ret == -EADDRINUSE)
+		remedy = "; take another port of the host";
+	else if (ret == -EACCES)
+		remedy = "; ports below 1024 are for root, take a higher one";
+	else if (ret == -EADDRNOTAVAIL)
+		remedy = "; the host has no such address, leave it empty for all";
+	return s->host->err_set(err, ret, "net=user: hostfwd=: %s port %u of %s: %s%s",
+				fwd->udp ? "udp" : "tcp", fwd->host_port,
+				inet_ntop(AF_INET, &fwd->host_addr, addr, sizeof(addr)),
+				strerror(-ret), remedy);
+}
+
+static int slirp_start(struct net_slirp *s, struct err *err)
+{
+	static const struct net_config plain;
+	const struct net_config *given = s->net->config;
+	SlirpConfig config = { .version = 4, .in_enabled = true };
+	struct net_user user;
+	unsigned int i;
+	int ret = s->host->user_parse(given ? given : &plain, &user, err);
+
+	if (ret)
+		return ret;
+	config.restricted = user.restricted;
+	config.vnetwork = user.network;
+	config.vnetmask = user.mask;
+	config.vhost = user.gateway;
+	config.vdhcp_start = user.dhcpstart;
+	config.vnameserver = user.dns;
+	config.vhostname = user.hostname;
+	config.tftp_path = user.tftp;
+	config.bootfile = user.bootfile;
+	s->slirp = slirp_new(&config, &callbacks, s);
+	if (!s->slirp)
+		return s->host->err_set(err, -EINVAL, "net=user: libslirp %s does not start",
+					slirp_version_string());
+	for (i = 0; i < user.forward_count && !ret; i++)
+		ret = slirp_forward(s, &user.forwards[i], err);
+	return ret;
 }
 
 static int net_slirp_poll_init(struct net_slirp *s)
@@ -454,12 +493,9 @@ static int net_slirp_open(struct net *net, const struct net_host *host, void **r
 			      &s->watch, err);
 	if (ret)
 		goto fail;
-	s->slirp = slirp_start(s);
-	if (!s->slirp) {
-		ret = host->err_set(err, -EINVAL, "user network: libslirp %s does not start",
-				    slirp_version_string());
+	ret = slirp_start(s, err);
+	if (ret)
 		goto fail;
-	}
 	s->hook = (struct loop_hook){
 		.prepare = hook_prepare, .check = hook_check, .opaque = s, .lock = net->lock
 	};

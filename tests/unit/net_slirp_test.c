@@ -84,7 +84,7 @@ static void *loop_main(void *opaque)
 	return NULL;
 }
 
-static struct nic *nic_new(void)
+static struct nic *nic_new(const struct net_config *config)
 {
 	struct nic *n = test_calloc(1, sizeof(*n));
 	struct err err = { 0 };
@@ -92,24 +92,29 @@ static struct nic *nic_new(void)
 	n->vm.fd = n->vm.kvm_fd = -1;
 	pthread_mutex_init(&n->lock, NULL);
 	assert_int_equal(loop_new(&n->vm.loop, &err), 0);
-	if (net_open(&n->net, &user, &n->vm, "nic0", &n->lock, &nic_ops, n, &err))
+	if (net_open(&n->net, config, &n->vm, "nic0", &n->lock, &nic_ops, n, &err))
 		fail_msg("%s", err.msg);
+	return n;
+}
+
+static struct nic *nic_run(const struct net_config *config)
+{
+	struct nic *n = nic_new(config);
+
+	assert_int_equal(pthread_create(&n->thread, NULL, loop_main, n), 0);
+	n->looping = true;
 	return n;
 }
 
 static int setup(void **state)
 {
-	struct nic *n = nic_new();
-
-	assert_int_equal(pthread_create(&n->thread, NULL, loop_main, n), 0);
-	n->looping = true;
-	*state = n;
+	*state = nic_run(&user);
 	return 0;
 }
 
 static int setup_still(void **state)
 {
-	*state = nic_new();
+	*state = nic_new(&user);
 	return 0;
 }
 
@@ -230,13 +235,12 @@ static const uint8_t *dhcp_option(const uint8_t *f, size_t len, unsigned int cod
 	return NULL;
 }
 
-static void dhcp_offers_the_network(void **state)
+/* What the network's DHCP server answers to a guest that looks for one. */
+static void dhcp_discover(struct nic *n, uint8_t *offer, size_t *ret_len)
 {
 	static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 	static const uint8_t options[] = { 0x63, 0x82, 0x53, 0x63, 53, 1, 1, 255 };
-	struct nic *n = *state;
-	uint8_t f[342] = { 0 }, offer[2048];
-	size_t len = 0;
+	uint8_t f[342] = { 0 };
 
 	frame_ip(f, broadcast, 0, 0xffffffff, 17, 308);
 	frame_be16(f + 34, 68);
@@ -249,12 +253,48 @@ static void dhcp_offers_the_network(void **state)
 	memcpy(f + 70, frame_mac, 6);
 	memcpy(f + 278, options, sizeof(options));
 	send_frame(n, f, sizeof(f));
-	assert_true(wait_frame(n, is_dhcp, 0, offer, &len));
+	assert_true(wait_frame(n, is_dhcp, 0, offer, ret_len));
 	assert_int_equal(frame_get32(offer + 46), 0x12345678);
+}
+
+static void dhcp_offers_the_network(void **state)
+{
+	uint8_t offer[2048];
+	size_t len = 0;
+
+	dhcp_discover(*state, offer, &len);
 	assert_int_equal(frame_get32(offer + 58), FRAME_IP_GUEST);
 	assert_int_equal(frame_get32(dhcp_option(offer, len, 3)), FRAME_IP_HOST);
 	assert_int_equal(frame_get32(dhcp_option(offer, len, 6)), 0x0a000203);
 	assert_int_equal(frame_get32(dhcp_option(offer, len, 1)), 0xffffff00);
+}
+
+/* Each option of the network is seen by the guest. */
+static void dhcp_offers_what_was_asked_for(void **state)
+{
+	const struct net_config config = {
+		.subnet = (char[]){ "172.20.0.0/16" },
+		.gateway = (char[]){ "172.20.7.1" },
+		.dns = (char[]){ "172.20.7.2" },
+		.dhcpstart = (char[]){ "172.20.9.9" },
+		.hostname = (char[]){ "guest-7" },
+		.bootfile = (char[]){ "boot/it" },
+		.tftp = (char[]){ "/tmp" },
+	};
+	struct nic *n = nic_run(&config);
+	uint8_t offer[2048];
+	size_t len = 0;
+
+	dhcp_discover(n, offer, &len);
+	assert_int_equal(frame_get32(offer + 58), 0xac140909);
+	assert_int_equal(frame_get32(offer + 62), 0xac140701); /* siaddr: who serves the file */
+	assert_string_equal((char *)offer + 150, "boot/it");
+	assert_int_equal(frame_get32(dhcp_option(offer, len, 3)), 0xac140701);
+	assert_int_equal(frame_get32(dhcp_option(offer, len, 6)), 0xac140702);
+	assert_int_equal(frame_get32(dhcp_option(offer, len, 1)), 0xffff0000);
+	assert_memory_equal(dhcp_option(offer, len, 12), "guest-7", 7);
+	*state = n;
+	teardown(state);
 }
 
 /* A TCP segment with the flags in @arg's low byte, of at least @arg >> 8 bytes. */
@@ -350,6 +390,96 @@ static void tcp_to_a_service_of_the_host(void **state)
 	close(server);
 }
 
+/* A port of the host that is free just now. */
+static unsigned int free_port(void)
+{
+	unsigned int port;
+
+	close(listen_on_loopback(&port));
+	return port;
+}
+
+static int host_connect(unsigned int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+/* A connection to a port of the host arrives at the guest's, and bytes pass both ways. */
+static void forwarded_connection(void **state)
+{
+	char rule[64], buf[16] = "";
+	const struct net_config config = { .hostfwd = rule };
+	unsigned int port = free_port();
+	uint8_t f[2048];
+	struct nic *n;
+	struct tcp t;
+
+	snprintf(rule, sizeof(rule), "tcp:127.0.0.1:%u-10.0.2.15:22", port);
+	n = nic_run(&config);
+	resolve(n);
+	settle();
+	t = (struct tcp){ .n = n, .sport = 22, .seq = 1000, .fd = host_connect(port) };
+	assert_true(wait_frame(n, is_tcp, FRAME_TCP_SYN, f, NULL));
+	assert_int_equal(frame_get32(f + 30), FRAME_IP_GUEST);
+	assert_int_equal(frame_get16(f + 36), 22);
+	t.port = frame_get16(f + 34);
+	t.ack = frame_get32(f + 38) + 1;
+	tcp_send(&t, FRAME_TCP_SYN | FRAME_TCP_ACK, NULL, 0);
+	tcp_send(&t, FRAME_TCP_ACK, "SSH-2", 5);
+	assert_int_equal(read(t.fd, buf, sizeof(buf)), 5);
+	assert_memory_equal(buf, "SSH-2", 5);
+	assert_int_equal(write(t.fd, "world!", 6), 6);
+	assert_true(wait_frame(n, is_tcp, FRAME_TCP_ACK | 6 << 8, f, NULL));
+	assert_memory_equal(f + 54, "world!", 6);
+	close(t.fd);
+	*state = n;
+	teardown(state);
+}
+
+static int try_open(const struct net_config *config, struct err *err)
+{
+	struct vm vm = { .fd = -1, .kvm_fd = -1 };
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct net net;
+	int ret;
+
+	assert_int_equal(loop_new(&vm.loop, err), 0);
+	ret = net_open(&net, config, &vm, "nic0", &lock, &nic_ops, NULL, err);
+	if (!ret)
+		net_close(&net);
+	loop_free(vm.loop);
+	return ret;
+}
+
+/* What of a network is open when a later port cannot be had is closed again. */
+static void a_port_that_is_taken(void **state)
+{
+	char rule[64], taken[32];
+	const struct net_config config = { .hostfwd = rule };
+	unsigned int port, other = free_port();
+	int server = listen_on_loopback(&port);
+	struct err err = { 0 };
+
+	(void)state;
+	snprintf(rule, sizeof(rule), "tcp:127.0.0.1:%u-:80+tcp:127.0.0.1:%u-:80", other, port);
+	snprintf(taken, sizeof(taken), "port %u of 127.0.0.1", port);
+	assert_int_equal(try_open(&config, &err), -EADDRINUSE);
+	assert_non_null(strstr(err.msg, taken));
+	assert_non_null(strstr(err.msg, "another port"));
+	close(server);
+	assert_int_equal(try_open(&config, &err), 0);
+	snprintf(rule, sizeof(rule), "udp:192.0.2.1:%u-:80", other);
+	assert_int_equal(try_open(&config, &err), -EADDRNOTAVAIL);
+	assert_non_null(strstr(err.msg, "no such address"));
+}
+
 static uint64_t loop_cpu_ns(struct nic *n)
 {
 	struct timespec ts;
@@ -425,18 +555,27 @@ static unsigned long context_switches(pid_t tid)
 	return count;
 }
 
-/* libslirp asks to be called once a second; a guest that does nothing need not pay for it. */
+/* libslirp asks to be called once a second; a guest that does nothing need not pay for it, nor for
+ * datagrams that nobody sends. (A TCP port that leads in keeps libslirp's slow timer going, twice a
+ * second.) */
 static void an_idle_network_sleeps(void **state)
 {
-	struct nic *n = *state;
+	char rule[64];
+	const struct net_config config = { .hostfwd = rule };
+	unsigned int port = free_port();
+	struct nic *n;
 	const struct timespec a_while = { .tv_sec = 2, .tv_nsec = 500000000 };
 	unsigned long before;
 
+	snprintf(rule, sizeof(rule), "udp:127.0.0.1:%u-:80", port);
+	n = nic_run(&config);
 	resolve(n);
-	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	settle();
 	before = context_switches(__atomic_load_n(&n->tid, __ATOMIC_ACQUIRE));
 	nanosleep(&a_while, NULL);
 	assert_int_equal(context_switches(n->tid) - before, 0);
+	*state = n;
+	teardown(state);
 }
 
 /* The cable: what the NIC does not take is kept in order, up to a limit. */
@@ -542,18 +681,9 @@ static void derived_addresses(void **state)
 
 static int child_open(void)
 {
-	struct vm vm = { .fd = -1, .kvm_fd = -1 };
-	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct err err = { 0 };
-	struct net net;
-	int ret;
+	int ret = try_open(&user, &err);
 
-	if (loop_new(&vm.loop, &err))
-		return 2;
-	ret = net_open(&net, &user, &vm, "nic0", &lock, &nic_ops, NULL, &err);
-	if (!ret)
-		net_close(&net);
-	loop_free(vm.loop);
 	printf("%s\n", err.msg);
 	return ret == -ENOENT ? 10 : ret == -ELIBBAD ? 11 : ret == -ENODEV ? 12 : ret ? 13 : 14;
 }
@@ -618,10 +748,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(derived_addresses),
 		T(host_answers_arp_and_ping),
 		T(dhcp_offers_the_network),
+		cmocka_unit_test(dhcp_offers_what_was_asked_for),
+		cmocka_unit_test(forwarded_connection),
+		cmocka_unit_test(a_port_that_is_taken),
 		T(tcp_to_a_service_of_the_host),
 		T(a_slow_guest_costs_nothing),
 		T(odd_frames_are_dropped),
-		T(an_idle_network_sleeps),
+		cmocka_unit_test(an_idle_network_sleeps),
 		S(held_frames),
 		S(held_frames_wrap),
 		cmocka_unit_test(module_missing_or_wrong),
