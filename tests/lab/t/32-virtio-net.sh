@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # lab: --timeout 300
 # virtio-net with Linux's driver over the user network, with MSI-X, with INTx and with packed rings:
-# pings, files both ways, the driver taken off and put back. On packed rings with a network of other
-# options: DHCP, a file by TFTP, a port of the host that leads in.
+# pings, files both ways, rings of another size, the driver taken off and put back. On packed rings with
+# a network of other options: DHCP, a file by TFTP, a port of the host that leads in.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
 
 lab_load kvm
-lab_guest_initrd /mnt/initrd <<'END'
+ethtool=$(command -v ethtool)
+mapfile -t files < <(ldd "$ethtool" | sed -n 's,.*[[:blank:]]/\([^ ]*\) (.*,\1=/\1,p' | sort -u)
+lab_guest_initrd /mnt/initrd "${files[@]}" "usr/bin/ethtool=$ethtool" <<'END'
 dev=$(find_net virtio_net)
 gateway=10.0.2.2 address=10.0.2.15/24
 cat >/tmp/lease <<'LEASE'
@@ -37,6 +39,9 @@ ping -c 200 -i 0.01 -W 5 -q $gateway
 irqs virtio
 virtio=$(basename "$(readlink "/sys/class/net/$dev/device")")
 echo "packed $(cut -c35 /sys/bus/virtio/devices/$virtio/features)"
+/usr/bin/ethtool -G $dev rx 64 tx 128
+echo "rings $(/usr/bin/ethtool -g $dev | sed -n 's/^[RT]X:[^0-9]*//p' | tr '\n' ' ')"
+ping -c 4 -W 5 -q $gateway
 echo $virtio >/sys/bus/virtio/drivers/virtio_net/unbind
 echo $virtio >/sys/bus/virtio/drivers/virtio_net/bind
 dev=$(find_net virtio_net)
@@ -86,6 +91,8 @@ traffic() {
 	check "$what: viaduct ends with status 0" [ "$status" = 0 ]
 	check "$what: pings, small, large, many, and after the driver came back" \
 		[ "$(grep -cE '[35] packets received|200 packets received' /mnt/log)" = 4 ]
+	check "$what: rings of another size, while it runs" [ "$(said rings)" = "256 256 64 128 " ]
+	check_log "$what: which carry on" '4 packets received' /mnt/log
 	check_log "$what: 8 MiB from the host" "down $sum" /mnt/log
 	check "$what: a file to the host" [ "$(said sent)" = "$(said received)" ]
 	check "$what: packed rings negotiated: $packed" [ "$(said packed)" = "$packed" ]
