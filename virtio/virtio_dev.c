@@ -17,6 +17,8 @@
 	(BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC) |                          \
 	 BIT64(VIRTIO_RING_F_EVENT_IDX))
 
+#define VIRTIO_LEGACY_RING_ALIGN 4096u
+
 #define STATUS_DRIVER                                                                              \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
@@ -101,7 +103,7 @@ uint32_t virtio_dev_acked(const struct virtio_dev *vdev, uint32_t select)
 
 void virtio_dev_ack(struct virtio_dev *vdev, uint32_t select, uint32_t features)
 {
-	if (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK)
+	if (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK || vdev->legacy)
 		return;
 	if (select > 1) {
 		vdev->acked_beyond |= features != 0;
@@ -136,7 +138,7 @@ void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status)
 	}
 	if (add & VIRTIO_CONFIG_S_FEATURES_OK && !features_good(vdev))
 		add &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
-	if (add & VIRTIO_CONFIG_S_DRIVER_OK &&
+	if (add & VIRTIO_CONFIG_S_DRIVER_OK && !vdev->legacy &&
 	    !((vdev->status | add) & VIRTIO_CONFIG_S_FEATURES_OK))
 		add &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	vdev->status |= add;
@@ -159,6 +161,7 @@ void virtio_dev_reset(struct virtio_dev *vdev)
 	vdev->ops->reset(vdev);
 	vdev->acked = 0;
 	vdev->acked_beyond = false;
+	vdev->legacy = false;
 	for (i = 0; i < vdev->queue_count; i++)
 		virtq_reset(&vdev->queues[i]);
 	vdev->transport->doorbells(vdev);
@@ -231,7 +234,7 @@ void virtio_queue_enable(struct virtq *vq)
 	struct virtio_dev *vdev = vq->vdev;
 	struct err err = { 0 };
 
-	if (vq->enabled || !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK))
+	if (vq->enabled || !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK || vdev->legacy))
 		return;
 	vq->format = virtio_has(vdev, VIRTIO_F_RING_PACKED) ? &virtq_packed : &virtq_split;
 	vq->event_idx = virtio_has(vdev, VIRTIO_RING_F_EVENT_IDX);
@@ -280,4 +283,51 @@ void virtio_dev_kick_all(struct virtio_dev *vdev)
 
 	for (i = 0; i < vdev->queue_count; i++)
 		virtio_dev_kick(vdev, i);
+}
+
+/* The legacy interface. */
+
+uint32_t virtio_dev_legacy_features(const struct virtio_dev *vdev)
+{
+	/* No device here minds how a request is cut into descriptors. */
+	return (uint32_t)(vdev->offered | BIT64(VIRTIO_F_ANY_LAYOUT));
+}
+
+void virtio_dev_legacy_ack(struct virtio_dev *vdev, uint32_t features)
+{
+	if (!(vdev->status & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)))
+		vdev->acked = features & virtio_dev_legacy_features(vdev);
+}
+
+void virtio_dev_legacy_status(struct virtio_dev *vdev, uint8_t status)
+{
+	if (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK && status)
+		return;
+	if (status && !vdev->legacy) {
+		vdev->legacy = true;
+		vdev->acked &= virtio_dev_legacy_features(vdev);
+	}
+	virtio_dev_set_status(vdev, status & (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK);
+}
+
+void virtio_queue_legacy_enable(struct virtq *vq, gpa_t addr)
+{
+	uint64_t avail_end;
+
+	if (vq->enabled || !vq->vdev->legacy)
+		return;
+	/* 2.7.2: what the used ring follows includes the event index. */
+	vq->desc = addr;
+	vq->driver = addr + vq->size * sizeof(struct vring_desc);
+	avail_end = vq->driver + (3ull + vq->size) * sizeof(uint16_t);
+	vq->device = align_up(avail_end, VIRTIO_LEGACY_RING_ALIGN);
+	virtio_queue_enable(vq);
+}
+
+/* 3.1.2: legacy drivers often used a device before they set DRIVER_OK. */
+void virtio_dev_legacy_kick(struct virtio_dev *vdev, unsigned int queue)
+{
+	if (vdev->legacy && queue < vdev->queue_count && vdev->queues[queue].enabled)
+		virtio_dev_set_status(vdev, vdev->status | VIRTIO_CONFIG_S_DRIVER_OK);
+	virtio_dev_kick(vdev, queue);
 }

@@ -89,6 +89,7 @@ struct virtio_dev {
 	uint64_t offered, acked;
 	bool running_told; /* what ops->running() was last told */
 	bool acked_beyond; /* the driver acked a feature above bit 63 */
+	bool legacy; /* the driver speaks the interface from before 1.0, so has no VERSION_1 */
 	struct virtq *queues;
 	unsigned int queue_count;
 	struct log_limit limit;
@@ -143,6 +144,21 @@ void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status);
 /* As status 0: also at a reset of the machine, and when the device is to go (quiesce). Returns when
  * ops->reset() has drained. */
 void virtio_dev_reset(struct virtio_dev *vdev);
+
+/*
+ * The legacy interface (2.2.3, 2.7.2, 3.1.2), for a transport that has it beside the other one. The
+ * first status that a driver writes here, other than 0, makes the device a legacy one until it is
+ * reset: 32 features at most, no FEATURES_OK, rings of the size offered, in one piece. What is said
+ * above holds otherwise; a driver that has got to FEATURES_OK there is not heard here.
+ */
+uint32_t virtio_dev_legacy_features(const struct virtio_dev *vdev);
+/* Ignored once DRIVER_OK is set; a feature that is not offered is not taken. */
+void virtio_dev_legacy_ack(struct virtio_dev *vdev, uint32_t features);
+void virtio_dev_legacy_status(struct virtio_dev *vdev, uint8_t status);
+/* Enables the queue, its ring beginning at @addr. Ignored when it is enabled. */
+void virtio_queue_legacy_enable(struct virtq *vq, gpa_t addr);
+/* As virtio_dev_kick(); before DRIVER_OK it stands for that, too. */
+void virtio_dev_legacy_kick(struct virtio_dev *vdev, unsigned int queue);
 
 /* The driver writes the queue's size; ignored unless a power of two within the offer, and while
  * the queue is enabled. */

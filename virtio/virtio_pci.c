@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "virtio_pci.h"
+#include "virtio_pci_priv.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -64,10 +65,20 @@ static int queue_fd(const struct virtio_dev *vdev, unsigned int queue)
 	return pci_vector_fd(&vp->pdev, vp->queue_vectors[queue]);
 }
 
-static void irqs_changed(struct virtio_pci *vp)
+void virtio_pci_irqs_changed(struct virtio_pci *vp)
 {
 	if (vp->vdev.ops->irqs_changed)
 		vp->vdev.ops->irqs_changed(&vp->vdev);
+}
+
+static void bar_events(struct virtio_pci *vp, unsigned int bar, unsigned int count)
+{
+	struct dev *dev = &vp->pdev.dev;
+	struct err err = { 0 };
+
+	if (pci_bar_events(&vp->pdev, bar, vp->doorbells, count, &err))
+		log_limited(dev->vm->log, &vp->vdev.limit, LOG_WARN,
+			    "%s: every kick costs an exit: %s", dev->id, err.msg);
 }
 
 /*
@@ -77,7 +88,6 @@ static void irqs_changed(struct virtio_pci *vp)
 static void doorbells(struct virtio_dev *vdev)
 {
 	struct virtio_pci *vp = vdev_to_pci(vdev);
-	struct err err = { 0 };
 	unsigned int i, n = 0;
 
 	if (!vp->pdev.root)
@@ -86,14 +96,17 @@ static void doorbells(struct virtio_dev *vdev)
 		if (!vdev->queues[i].enabled)
 			continue;
 		/* Of any size: KVM then needs not decode the instruction. */
-		vp->doorbells[n++] = (struct range_event){
-			.offset = VIRTIO_PCI_NOTIFY_AT + i * VIRTIO_PCI_NOTIFY_STEP,
-			.fd = vdev->queues[i].kick_fd,
-		};
+		vp->doorbells[n++] =
+			vdev->legacy ? virtio_pci_legacy_doorbell(i, vdev->queues[i].kick_fd)
+				     : (struct range_event){
+					       .offset = VIRTIO_PCI_NOTIFY_AT +
+							 i * VIRTIO_PCI_NOTIFY_STEP,
+					       .fd = vdev->queues[i].kick_fd,
+				       };
 	}
-	if (pci_bar_events(&vp->pdev, VIRTIO_PCI_BAR, vp->doorbells, n, &err))
-		log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
-			    "%s: every kick costs an exit: %s", vdev->dev->id, err.msg);
+	bar_events(vp, virtio_pci_bar(vp), vdev->legacy ? 0 : n);
+	if (vp->legacy)
+		bar_events(vp, VIRTIO_PCI_LEGACY_BAR, vdev->legacy ? n : 0);
 }
 
 static bool dma(const struct virtio_dev *vdev)
@@ -144,7 +157,7 @@ static unsigned int common_width(uint64_t offset)
 	}
 }
 
-static struct virtq *selected(struct virtio_pci *vp)
+struct virtq *virtio_pci_selected(struct virtio_pci *vp)
 {
 	return vp->queue_select < vp->vdev.queue_count ? &vp->vdev.queues[vp->queue_select] : NULL;
 }
@@ -152,7 +165,7 @@ static struct virtq *selected(struct virtio_pci *vp)
 /* A reset is over when the driver's access returns, so queue_reset always reads as 0. */
 static uint32_t queue_read(struct virtio_pci *vp, uint64_t offset)
 {
-	const struct virtq *vq = selected(vp);
+	const struct virtq *vq = virtio_pci_selected(vp);
 
 	if (!vq)
 		return 0;
@@ -209,7 +222,7 @@ static uint32_t common_read(struct virtio_pci *vp, uint64_t offset)
 }
 
 /* 4.1.5.1.2: a vector that cannot be had reads back as none. */
-static uint16_t vector_checked(const struct virtio_pci *vp, uint16_t vector)
+uint16_t virtio_pci_vector_checked(const struct virtio_pci *vp, uint16_t vector)
 {
 	return vector < vp->pdev.msix.count ? vector : VIRTIO_MSI_NO_VECTOR;
 }
@@ -228,12 +241,12 @@ static void queue_reset(struct virtio_pci *vp, struct virtq *vq)
 	if (!virtio_queue_reset(vq))
 		return;
 	vp->queue_vectors[vq->index] = VIRTIO_MSI_NO_VECTOR;
-	irqs_changed(vp);
+	virtio_pci_irqs_changed(vp);
 }
 
 static void queue_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 {
-	struct virtq *vq = selected(vp);
+	struct virtq *vq = virtio_pci_selected(vp);
 
 	if (!vq)
 		return;
@@ -242,8 +255,8 @@ static void queue_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 		virtio_queue_set_size(vq, (uint16_t)value);
 		return;
 	case VIRTIO_PCI_COMMON_Q_MSIX:
-		vp->queue_vectors[vq->index] = vector_checked(vp, (uint16_t)value);
-		irqs_changed(vp);
+		vp->queue_vectors[vq->index] = virtio_pci_vector_checked(vp, (uint16_t)value);
+		virtio_pci_irqs_changed(vp);
 		return;
 	case VIRTIO_PCI_COMMON_Q_ENABLE:
 		if (value == 1)
@@ -267,7 +280,7 @@ static void queue_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 }
 
 /* What a reset does to the transport's own registers (4.1.5.1.2: no vectors). */
-static void registers_reset(struct virtio_pci *vp)
+void virtio_pci_registers_reset(struct virtio_pci *vp)
 {
 	unsigned int i;
 
@@ -294,12 +307,12 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 		virtio_dev_ack(&vp->vdev, vp->ack_select, value);
 		break;
 	case VIRTIO_PCI_COMMON_MSIX:
-		vp->config_vector = vector_checked(vp, (uint16_t)value);
+		vp->config_vector = virtio_pci_vector_checked(vp, (uint16_t)value);
 		break;
 	case VIRTIO_PCI_COMMON_STATUS:
 		virtio_dev_set_status(&vp->vdev, (uint8_t)value);
 		if (!value)
-			registers_reset(vp);
+			virtio_pci_registers_reset(vp);
 		break;
 	case VIRTIO_PCI_COMMON_Q_SELECT:
 		vp->queue_select = (uint16_t)value;
@@ -313,7 +326,7 @@ static void common_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 /* The BAR. What is not a register, and an access of a width that its register does not have, reads
  * as 0 and writes nothing. */
 
-static uint32_t isr_read(struct virtio_pci *vp)
+uint32_t virtio_pci_isr_read(struct virtio_pci *vp)
 {
 	uint8_t isr = vp->isr;
 
@@ -334,11 +347,12 @@ uint64_t virtio_pci_read(struct dev *dev, unsigned int bar, uint64_t offset, uns
 	struct virtio_pci *vp = to_virtio_pci(dev);
 	uint32_t value = 0;
 
-	(void)bar;
+	if (bar != virtio_pci_bar(vp))
+		return virtio_pci_legacy_read(vp, offset, size);
 	if (offset < COMMON_SIZE)
 		return common_width(offset) == size ? common_read(vp, offset) : 0;
 	if (offset == VIRTIO_PCI_ISR_AT && size == 1)
-		return isr_read(vp);
+		return virtio_pci_isr_read(vp);
 	if (device_access_ok(vp, offset, size))
 		vp->vdev.ops->config_read(&vp->vdev, (unsigned int)offset - VIRTIO_PCI_DEVICE_AT,
 					  &value, size);
@@ -351,7 +365,10 @@ void virtio_pci_write(struct dev *dev, unsigned int bar, uint64_t offset, unsign
 	struct virtio_pci *vp = to_virtio_pci(dev);
 	uint32_t le = htole32((uint32_t)value);
 
-	(void)bar;
+	if (bar != virtio_pci_bar(vp)) {
+		virtio_pci_legacy_write(vp, offset, size, (uint32_t)value);
+		return;
+	}
 	if (offset < COMMON_SIZE) {
 		if (common_width(offset) == size)
 			common_write(vp, offset, (uint32_t)value);
@@ -382,7 +399,7 @@ static bool window(const struct virtio_pci *vp, uint32_t *ret_offset, uint32_t *
 
 	*ret_offset = offset;
 	*ret_length = length;
-	return cap[VIRTIO_PCI_CAP_BAR] == VIRTIO_PCI_BAR && is_pow2(length) && length <= 4 &&
+	return cap[VIRTIO_PCI_CAP_BAR] == virtio_pci_bar(vp) && is_pow2(length) && length <= 4 &&
 	       !(offset % length);
 }
 
@@ -399,7 +416,7 @@ static uint32_t config_read(struct pci_dev *pdev, unsigned int offset, unsigned 
 
 	if (is_window(vp, offset, size) && window(vp, &at, &length))
 		put_le32(pdev->config + vp->cfg_cap + CFG_DATA,
-			 (uint32_t)virtio_pci_read(&pdev->dev, VIRTIO_PCI_BAR, at, length));
+			 (uint32_t)virtio_pci_read(&pdev->dev, virtio_pci_bar(vp), at, length));
 	return pci_config_plain_read(pdev, offset, size);
 }
 
@@ -413,7 +430,7 @@ static void config_written(struct pci_dev *pdev, unsigned int offset, unsigned i
 	(void)value;
 	if (is_window(vp, offset, size) && window(vp, &at, &length)) {
 		data = get_le32(pdev->config + vp->cfg_cap + CFG_DATA);
-		virtio_pci_write(&pdev->dev, VIRTIO_PCI_BAR, at, length,
+		virtio_pci_write(&pdev->dev, virtio_pci_bar(vp), at, length,
 				 data & (uint32_t)all_ones(length));
 	}
 	/* Kicks that came while the device could not reach memory. */
@@ -429,13 +446,13 @@ static void irq_mode(struct pci_dev *pdev, enum pci_irq_mode mode)
 {
 	if (mode == PCI_IRQ_MSIX)
 		pci_intx_set(pdev, false);
-	irqs_changed(to_virtio_pci(&pdev->dev));
+	virtio_pci_irqs_changed(to_virtio_pci(&pdev->dev));
 }
 
 static void vector_use(struct pci_dev *pdev, unsigned int vector)
 {
 	(void)vector;
-	irqs_changed(to_virtio_pci(&pdev->dev));
+	virtio_pci_irqs_changed(to_virtio_pci(&pdev->dev));
 }
 
 const struct pci_ops virtio_pci_ops = {
@@ -449,10 +466,20 @@ const struct pci_ops virtio_pci_ops = {
 
 void virtio_pci_describe(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code)
 {
-	pci_dev_init(&vp->pdev, VENDOR_REDHAT, (uint16_t)(DEVICE_MODERN + ops->type),
-		     class_code << 8 | REVISION_MODERN, VENDOR_REDHAT, SUBSYSTEM_MODERN,
-		     PCI_CONFIG_SIZE);
-	pci_bar_set(&vp->pdev, VIRTIO_PCI_BAR, PCI_BAR_MEM64, false, VIRTIO_PCI_BAR_SIZE);
+	uint16_t transitional = vp->legacy ? virtio_pci_legacy_id(ops->type) : 0;
+
+	/* What has no such id is described as a modern one, and refused by virtio_pci_init(). */
+	if (transitional) {
+		pci_dev_init(&vp->pdev, VENDOR_REDHAT, transitional, class_code << 8,
+			     VENDOR_REDHAT, ops->type, PCI_CONFIG_SIZE);
+		pci_bar_set(&vp->pdev, VIRTIO_PCI_LEGACY_BAR, PCI_BAR_IO, false,
+			    virtio_pci_legacy_size(ops));
+	} else {
+		pci_dev_init(&vp->pdev, VENDOR_REDHAT, (uint16_t)(DEVICE_MODERN + ops->type),
+			     class_code << 8 | REVISION_MODERN, VENDOR_REDHAT, SUBSYSTEM_MODERN,
+			     PCI_CONFIG_SIZE);
+	}
+	pci_bar_set(&vp->pdev, virtio_pci_bar(vp), PCI_BAR_MEM64, false, VIRTIO_PCI_BAR_SIZE);
 }
 
 /* Returns where the capability is, 0 when config space is full. */
@@ -466,7 +493,7 @@ static uint8_t cap_add(struct virtio_pci *vp, uint8_t type, size_t len, uint32_t
 		return 0;
 	cap[VIRTIO_PCI_CAP_LEN] = (uint8_t)len;
 	cap[VIRTIO_PCI_CAP_CFG_TYPE] = type;
-	cap[VIRTIO_PCI_CAP_BAR] = VIRTIO_PCI_BAR;
+	cap[VIRTIO_PCI_CAP_BAR] = (uint8_t)virtio_pci_bar(vp);
 	put_le32(cap + VIRTIO_PCI_CAP_OFFSET, offset);
 	put_le32(cap + VIRTIO_PCI_CAP_LENGTH, length);
 	return at;
@@ -499,8 +526,12 @@ static int caps_add(struct virtio_pci *vp, struct err *err)
 int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code,
 		    const uint16_t *queue_sizes, unsigned int queue_count, struct err *err)
 {
+	unsigned int bar = virtio_pci_bar(vp);
 	int ret;
 
+	if (vp->legacy && !virtio_pci_legacy_id(ops->type))
+		return err_set(err, -EINVAL,
+			       "legacy=on: virtio had no device of this kind before 1.0");
 	if (!queue_count || queue_count > VIRTIO_PCI_QUEUES_MAX)
 		return err_set(err, -EINVAL, "%u queues: it takes 1 to %u", queue_count,
 			       VIRTIO_PCI_QUEUES_MAX);
@@ -515,12 +546,12 @@ int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_
 		vp->vdev.offered |= BIT64(VIRTIO_F_RING_PACKED);
 	ret = caps_add(vp, err);
 	if (!ret)
-		ret = pci_msix_init(&vp->pdev, 0, queue_count + 1, VIRTIO_PCI_BAR,
-				    VIRTIO_PCI_MSIX_AT, VIRTIO_PCI_BAR, VIRTIO_PCI_PBA_AT, err);
+		ret = pci_msix_init(&vp->pdev, 0, queue_count + 1, bar, VIRTIO_PCI_MSIX_AT, bar,
+				    VIRTIO_PCI_PBA_AT, err);
 	if (ret)
 		return ret;
 	pci_intx_enable(&vp->pdev, true);
-	registers_reset(vp);
+	virtio_pci_registers_reset(vp);
 	return 0;
 }
 
@@ -540,6 +571,6 @@ void virtio_pci_reset(struct dev *dev)
 
 	pci_dev_reset(&vp->pdev);
 	virtio_dev_reset(&vp->vdev);
-	registers_reset(vp);
+	virtio_pci_registers_reset(vp);
 	vp->master = dma(&vp->vdev);
 }

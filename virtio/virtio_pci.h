@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtio over PCI, modern only (virtio 1.2 clause 4.1): one 64-bit BAR of 16 KiB,
+ * Virtio over PCI (virtio 1.2 clause 4.1): one 64-bit BAR of 16 KiB,
  *
  *	0x0000	common configuration		0x1000	notify, 4 bytes for each queue
  *	0x0400	ISR status			0x2000	MSI-X table
@@ -8,6 +8,9 @@
  *
  * not prefetchable, because reading the ISR status clears it. The notify page has nothing else in
  * it. One MSI-X vector for each queue and one for the configuration; INTx otherwise.
+ *
+ * By option the device is transitional: BAR 0 is then the legacy interface's, in I/O space
+ * (virtio_pci_legacy.c), and the other is BAR 2.
  */
 #ifndef VIADUCT_VIRTIO_VIRTIO_PCI_H
 #define VIADUCT_VIRTIO_VIRTIO_PCI_H
@@ -21,6 +24,8 @@
 struct err;
 
 #define VIRTIO_PCI_BAR 0u
+#define VIRTIO_PCI_LEGACY_BAR 0u
+#define VIRTIO_PCI_BAR_BESIDE_LEGACY 2u
 #define VIRTIO_PCI_BAR_SIZE 0x4000u
 #define VIRTIO_PCI_ISR_AT 0x0400u
 #define VIRTIO_PCI_DEVICE_AT 0x0800u
@@ -44,6 +49,7 @@ struct virtio_pci {
 	uint8_t cfg_cap; /* VIRTIO_PCI_CAP_PCI_CFG in config space */
 	struct range_event *doorbells; /* one for each queue */
 	bool packed; /* an option: VIRTIO_F_RING_PACKED is offered */
+	bool legacy; /* another: transitional */
 };
 
 /* The options of every device whose rings this process serves; @member is @type's virtio_pci. */
@@ -55,9 +61,16 @@ struct virtio_pci {
 	  0,                                                                                       \
 	  false,                                                                                   \
 	  "on: behind a PCI Express port with hot plug (off)" },                                   \
+	{ "packed",                                                                                \
+	  OPT_BOOL,                                                                                \
+	  offsetof(type, member) + offsetof(struct virtio_pci, packed),                            \
+	  0,                                                                                       \
+	  0,                                                                                       \
+	  false,                                                                                   \
+	  "on: packed rings are offered too (off)" },                                              \
 	{                                                                                          \
-		"packed", OPT_BOOL, offsetof(type, member) + offsetof(struct virtio_pci, packed),  \
-			0, 0, false, "on: packed rings are offered too (off)"                      \
+		"legacy", OPT_BOOL, offsetof(type, member) + offsetof(struct virtio_pci, legacy),  \
+			0, 0, false, "on: for drivers from before virtio 1.0 too (off)"            \
 	}
 
 static inline struct virtio_pci *to_virtio_pci(struct dev *dev)
@@ -65,10 +78,16 @@ static inline struct virtio_pci *to_virtio_pci(struct dev *dev)
 	return (struct virtio_pci *)(void *)dev;
 }
 
+/* Where the modern registers are. */
+static inline unsigned int virtio_pci_bar(const struct virtio_pci *vp)
+{
+	return vp->legacy ? VIRTIO_PCI_BAR_BESIDE_LEGACY : VIRTIO_PCI_BAR;
+}
+
 /* For a class's probe: header and BAR. @class_code is PCI's (24 bits). */
 void virtio_pci_describe(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code);
 /* For realize: as above, then queues, capabilities, MSI-X, INTx, and packed rings are offered when
- * vp->packed says so; the caller plugs the function (pci_dev_plug()) when its own part stands. */
+ * vp->packed says so; -EINVAL when vp->legacy asks for what the type has not. The caller plugs the function (pci_dev_plug()) when its own part stands. */
 int virtio_pci_init(struct virtio_pci *vp, const struct virtio_ops *ops, uint32_t class_code,
 		    const uint16_t *queue_sizes, unsigned int queue_count, struct err *err);
 /* For destroy: unplugs and frees; half-built is fine. */

@@ -244,6 +244,18 @@ int fake_kvm_doorbell(__u64 addr, bool pio)
 	return -1;
 }
 
+int fake_kvm_doorbell_of(__u64 addr, bool pio, __u64 value)
+{
+	const __u32 flags = KVM_IOEVENTFD_FLAG_DATAMATCH | (pio ? KVM_IOEVENTFD_FLAG_PIO : 0);
+	unsigned int i;
+
+	for (i = 0; i < kvm.doorbell_count; i++)
+		if (kvm.doorbells[i].addr == addr && kvm.doorbells[i].flags == flags &&
+		    kvm.doorbells[i].datamatch == value)
+			return kvm.doorbells[i].fd;
+	return -1;
+}
+
 unsigned int fake_kvm_doorbells(void)
 {
 	return kvm.doorbell_count;

@@ -35,6 +35,8 @@ const struct kvm_irq_routing_msi *fake_kvm_route(unsigned int gsi);
 unsigned int fake_kvm_messages(__u32 data);
 /* The descriptor that a write at @addr would signal, -1 for none. */
 int fake_kvm_doorbell(__u64 addr, bool pio);
+/* One that hears @value alone. */
+int fake_kvm_doorbell_of(__u64 addr, bool pio, __u64 value);
 unsigned int fake_kvm_doorbells(void);
 /* Files given to the KVM-VFIO device and not taken back. */
 int fake_kvm_vfio_files(void);

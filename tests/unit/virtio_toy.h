@@ -78,15 +78,20 @@ static const struct virtio_ops toy_ops = {
 	.reset = toy_reset,
 };
 
-static inline int toy_realize(struct dev *dev, struct err *err)
+static inline int toy_realize_as(struct dev *dev, const struct virtio_ops *ops, struct err *err)
 {
 	static const uint16_t sizes[TOY_QUEUES] = { 8, 256, 1024 };
 	struct toy *toy = to_toy(dev);
-	int ret = virtio_pci_init(&toy->vpci, &toy_ops, 0xff0000, sizes, TOY_QUEUES, err);
+	int ret = virtio_pci_init(&toy->vpci, ops, 0xff0000, sizes, TOY_QUEUES, err);
 
 	if (!ret)
 		ret = virtq_elem_init(&toy->elem, &toy->vpci.vdev.queues[2]);
 	return ret ? ret : pci_dev_plug(&toy->vpci.pdev, err);
+}
+
+static inline int toy_realize(struct dev *dev, struct err *err)
+{
+	return toy_realize_as(dev, &toy_ops, err);
 }
 
 static inline void toy_destroy(struct dev *dev)
