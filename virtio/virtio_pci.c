@@ -45,8 +45,13 @@ static void pci_irq(struct virtio_pci *vp, uint8_t isr, uint16_t vector)
 static void queue_irq(struct virtio_dev *vdev, unsigned int queue)
 {
 	struct virtio_pci *vp = vdev_to_pci(vdev);
+	int fd = vdev->transport->queue_fd(vdev, queue);
 
-	pci_irq(vp, ISR_QUEUE, vp->queue_vectors[queue]);
+	/* A vector's eventfd stays until the device has gone from its loop. */
+	if (fd >= 0)
+		loop_signal(vdev->loop, fd);
+	else
+		pci_irq(vp, ISR_QUEUE, vp->queue_vectors[queue]);
 }
 
 static void config_irq(struct virtio_dev *vdev)

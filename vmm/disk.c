@@ -205,10 +205,12 @@ static int disk_setup(struct disk *d, struct err *err)
 			 d->user->id, d->config->path, (unsigned long long)rest);
 	d->loop = d->user->loop;
 	if (!ret && d->config->iothread)
-		ret = iothread_new(&d->thread, d->user->id, d->user->log, err);
+		ret = iothread_new(&d->thread, d->user->lock, d->user->log, err);
 	if (d->thread)
 		d->loop = iothread_loop(d->thread);
-	return ret ? ret : disk_io_init(d, err);
+	if (!ret)
+		ret = disk_io_init(d, err);
+	return ret || !d->thread ? ret : iothread_start(d->thread, d->user->id, err);
 }
 
 static void disk_free(struct disk *d)

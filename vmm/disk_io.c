@@ -27,9 +27,11 @@
 #include "iothread.h"
 #include "iov.h"
 #include "loop.h"
+#include "uring_sys.h"
 
 #define RING_DEPTH 256u
 #define DISK_ZEROES (1u << 20)
+#define DRAIN_WAIT_MS 100u
 #define RETRY_NS 1000000000ull
 #define RETRY_SUBMIT_NS 10000000ull
 
@@ -124,23 +126,30 @@ static void prep(struct disk *d, struct disk_req *req, struct io_uring_sqe *sqe)
 	io_uring_sqe_set_data(sqe, req);
 }
 
-/* Hands the queue over, as far as the ring has room. True when the kernel took something. */
-static bool push(struct disk *d)
+/* Puts the queue into the ring, as far as that has room. */
+static void prep_all(struct disk *d)
 {
 	struct io_uring_sqe *sqe;
-	int ret;
 
 	while (d->queued.head && d->in_kernel < RING_DEPTH) {
-		sqe = io_uring_get_sqe(&d->ring);
+		sqe = io_uring_get_sqe(d->ring);
 		if (!sqe)
 			break;
 		prep(d, list_take(&d->queued), sqe);
 		d->in_kernel++;
 	}
-	if (!io_uring_sq_ready(&d->ring))
+}
+
+/* Hands the queue over. True when the kernel took something. */
+static bool push(struct disk *d)
+{
+	unsigned int ready;
+
+	prep_all(d);
+	ready = loop_ring_flush(d->ring);
+	if (!ready)
 		return false;
-	ret = io_uring_submit(&d->ring);
-	if (ret > 0)
+	if (uring_sys_enter(d->ring, ready, 0, 0) > 0)
 		return true;
 	/* What was not taken stays in the ring. Something under way may make room; else try again.
 	 */
@@ -275,10 +284,14 @@ static bool reap(struct disk *d)
 	bool any = false;
 	int result;
 
-	while (!io_uring_peek_cqe(&d->ring, &cqe)) {
+	while (!io_uring_peek_cqe(d->ring, &cqe)) {
+		if (d->ring != &d->own && loop_ring_reaped(d->loop, cqe)) {
+			io_uring_cqe_seen(d->ring, cqe);
+			continue;
+		}
 		req = io_uring_cqe_get_data(cqe);
-		result = cqe->res;
-		io_uring_cqe_seen(&d->ring, cqe);
+		result = uring_sys_result(cqe);
+		io_uring_cqe_seen(d->ring, cqe);
 		d->in_kernel--;
 		any = true;
 		complete(d, req, result);
@@ -299,6 +312,12 @@ void disk_submit(struct disk *d)
 {
 	bool pushed, reaped;
 
+	if (d->ring != &d->own) {
+		/* The thread takes it along as it begins to wait. */
+		if (!loop_ring_here(d->loop))
+			loop_wake(d->loop);
+		return;
+	}
 	if (d->busy)
 		return;
 	d->busy = true;
@@ -319,6 +338,18 @@ void disk_queue(struct disk *d, struct disk_req *req)
 	list_add(&d->queued, req);
 }
 
+static void thread_prepare(void *opaque, int *timeout_ms)
+{
+	(void)timeout_ms;
+	prep_all(opaque);
+}
+
+static void thread_check(void *opaque)
+{
+	reap(opaque);
+	burst_end(opaque);
+}
+
 static void ring_ready(void *opaque, uint32_t events)
 {
 	(void)events;
@@ -335,19 +366,24 @@ static void retry(void *opaque)
 	disk_submit(d);
 }
 
+/* Of a thread's ring only that thread hands over, and it has done so, or is about to. */
+static void wait_some(struct disk *d)
+{
+	bool hand_over = d->ring == &d->own || loop_ring_here(d->loop);
+
+	uring_sys_enter(d->ring, hand_over ? loop_ring_flush(d->ring) : 0, 1, DRAIN_WAIT_MS);
+}
+
 void disk_drain(struct disk *d)
 {
-	struct io_uring_cqe *cqe;
 	struct disk_req *req;
 
 	d->draining = true;
 	while ((req = list_take(&d->parked)) || (req = list_take(&d->queued)))
 		failed(d, req, -EIO);
 	while (d->in_kernel) {
-		if (io_uring_sq_ready(&d->ring))
-			io_uring_submit(&d->ring);
 		if (!reap(d))
-			io_uring_wait_cqe(&d->ring, &cqe);
+			wait_some(d);
 	}
 	loop_timer_set(d->retry, 0);
 	d->waited = false;
@@ -357,19 +393,16 @@ void disk_drain(struct disk *d)
 
 /* Life. */
 
-int disk_io_init(struct disk *d, struct err *err)
+static int own_ring(struct disk *d, struct err *err)
 {
-	const struct disk_user *user = d->user;
 	int ret;
 
-	list_init(&d->queued);
-	list_init(&d->parked);
 	/* Without COOP_TASKRUN (Linux 5.19) completions interrupt the thread; all the same
 	 * otherwise. */
-	ret = io_uring_queue_init(RING_DEPTH, &d->ring,
+	ret = io_uring_queue_init(RING_DEPTH, &d->own,
 				  IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL);
 	if (ret == -EINVAL)
-		ret = io_uring_queue_init(RING_DEPTH, &d->ring, 0);
+		ret = io_uring_queue_init(RING_DEPTH, &d->own, 0);
 	if (ret == -EPERM || ret == -ENOSYS)
 		return err_set(err, ret,
 			       "io_uring, which disks need, is not to be had (%s): see sysctl "
@@ -377,13 +410,32 @@ int disk_io_init(struct disk *d, struct err *err)
 			       strerror(-ret));
 	if (ret)
 		return err_sys(err, ret, "io_uring");
-	d->ring_up = true;
-	io_uring_ring_dontfork(&d->ring);
-	ret = loop_watch_add(d->loop, d->ring.ring_fd, EPOLLIN | EPOLLET, user->lock, ring_ready,
-			     d, &d->watch, err);
+	d->own_up = true;
+	d->ring = &d->own;
+	io_uring_ring_dontfork(&d->own);
+	return loop_watch_add(d->loop, d->own.ring_fd, EPOLLIN | EPOLLET, d->user->lock, ring_ready,
+			      d, &d->watch, err);
+}
+
+int disk_io_init(struct disk *d, struct err *err)
+{
+	int ret = 0;
+
+	list_init(&d->queued);
+	list_init(&d->parked);
+	d->ring = loop_ring(d->loop);
+	if (d->ring) {
+		d->hook = (struct loop_hook){ .prepare = thread_prepare,
+					      .check = thread_check,
+					      .opaque = d,
+					      .lock = d->user->lock };
+		loop_hook_add(d->loop, &d->hook);
+	} else {
+		ret = own_ring(d, err);
+	}
 	if (ret)
 		return ret;
-	return loop_timer_new(d->loop, user->lock, retry, d, &d->retry, err);
+	return loop_timer_new(d->loop, d->user->lock, retry, d, &d->retry, err);
 }
 
 void disk_io_done(struct disk *d)
@@ -393,8 +445,8 @@ void disk_io_done(struct disk *d)
 	loop_timer_del(d->retry);
 	pthread_mutex_unlock(d->user->lock);
 	iothread_free(d->thread);
-	if (d->ring_up)
-		io_uring_queue_exit(&d->ring);
+	if (d->own_up)
+		io_uring_queue_exit(&d->own);
 	if (d->zeroes)
 		munmap(d->zeroes, DISK_ZEROES);
 }

@@ -8,10 +8,9 @@
 
 #include "base/log.h"
 #include "disk.h"
+#include "loop.h"
 
 struct iothread;
-struct loop_timer;
-struct loop_watch;
 
 /* Requests in order of arrival. */
 struct disk_list {
@@ -35,9 +34,11 @@ struct disk {
 	enum disk_on_error on_error;
 
 	/* disk_io.c's */
-	struct io_uring ring;
-	bool ring_up;
-	struct loop_watch *watch;
+	struct io_uring *ring; /* the loop's, or: */
+	struct io_uring own;
+	bool own_up;
+	struct loop_watch *watch; /* of one's own ring */
+	struct loop_hook hook;	  /* of the loop's ring */
 	struct loop_timer *retry;
 	struct disk_list queued; /* not yet seen by the kernel */
 	struct disk_list parked; /* failed; tried again when the timer says so */

@@ -2,8 +2,8 @@
 #include "iothread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,6 +15,7 @@ struct iothread {
 	struct loop *loop;
 	const struct log *log;
 	pthread_t thread;
+	bool started;
 	char name[16]; /* the kernel's limit */
 };
 
@@ -28,34 +29,41 @@ static void *iothread_main(void *opaque)
 	return NULL;
 }
 
-int iothread_new(struct iothread **ret_thread, const char *id, const struct log *log,
+int iothread_new(struct iothread **ret_thread, pthread_mutex_t *lock, const struct log *log,
 		 struct err *err)
 {
 	struct iothread *t = calloc(1, sizeof(*t));
-	sigset_t all, before;
 	int ret;
 
 	if (!t)
 		return err_sys(err, -ENOMEM, "I/O thread");
 	t->log = log;
-	snprintf(t->name, sizeof(t->name), "io-%s", id);
-	ret = loop_new(&t->loop, err);
+	ret = loop_new_ring(&t->loop, lock, err);
+	if (ret == -ENOSYS)
+		ret = loop_new(&t->loop, err);
 	if (ret) {
 		free(t);
 		return ret;
 	}
+	*ret_thread = t;
+	return 0;
+}
+
+int iothread_start(struct iothread *t, const char *id, struct err *err)
+{
+	sigset_t all, before;
+	int ret;
+
+	snprintf(t->name, sizeof(t->name), "io-%s", id);
 	/* Signals are for the threads that were there before. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = -pthread_create(&t->thread, NULL, iothread_main, t);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret) {
-		loop_free(t->loop);
-		free(t);
+	if (ret)
 		return err_sys(err, ret, "I/O thread");
-	}
+	t->started = true;
 	pthread_setname_np(t->thread, t->name);
-	*ret_thread = t;
 	return 0;
 }
 
@@ -68,8 +76,10 @@ void iothread_free(struct iothread *thread)
 {
 	if (!thread)
 		return;
-	loop_stop(thread->loop);
-	pthread_join(thread->thread, NULL);
+	if (thread->started) {
+		loop_stop(thread->loop);
+		pthread_join(thread->thread, NULL);
+	}
 	loop_free(thread->loop);
 	free(thread);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "loop.h"
+#include "loop_priv.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -13,18 +12,6 @@
 #include "base/util.h"
 
 #define LOOP_BATCH 32
-
-/* Watches and timers die in two steps: `dead` (set by the deleter, read under the watch's lock by
- * the loop) stops callbacks; the memory is freed by the loop after its batch. */
-struct loop_watch {
-	struct loop *loop;
-	int fd;
-	pthread_mutex_t *lock;
-	loop_fd_fn fn;
-	void *opaque;
-	atomic_bool dead;
-	struct loop_watch *next; /* on loop->grave */
-};
 
 struct loop_timer {
 	struct loop_watch *watch;
@@ -37,16 +24,6 @@ struct loop_work {
 	loop_fn fn;
 	void *opaque;
 	struct loop_work *next;
-};
-
-struct loop {
-	int epoll_fd;
-	int wake_fd;
-	pthread_mutex_t lock; /* a leaf: work, grave */
-	struct loop_work *work, **work_tail;
-	struct loop_watch *grave;
-	struct loop_hook *hooks;
-	atomic_bool stop;
 };
 
 int loop_new(struct loop **ret_loop, struct err *err)
@@ -111,6 +88,7 @@ void loop_free(struct loop *loop)
 		return;
 	loop_do_posted(loop);
 	loop_bury(loop);
+	loop_ring_free(loop);
 	fd_close(&loop->epoll_fd);
 	fd_close(&loop->wake_fd);
 	pthread_mutex_destroy(&loop->lock);
@@ -165,6 +143,8 @@ int loop_run(struct loop *loop, struct err *err)
 {
 	struct epoll_event events[LOOP_BATCH];
 
+	if (loop->ring)
+		return loop_ring_run(loop, err);
 	while (!atomic_load(&loop->stop)) {
 		int timeout_ms = loop_prepare(loop);
 		int i, n = epoll_wait(loop->epoll_fd, events, LOOP_BATCH, timeout_ms);
@@ -203,6 +183,12 @@ int loop_watch_add(struct loop *loop, int fd, uint32_t events, pthread_mutex_t *
 	watch->lock = lock;
 	watch->fn = fn;
 	watch->opaque = opaque;
+	watch->events = events;
+	if (loop->ring) {
+		loop_ring_watch(watch);
+		*ret_watch = watch;
+		return 0;
+	}
 	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
 		int ret = err_sys(err, -errno, "event loop: watch of descriptor %d", fd);
 
@@ -217,6 +203,8 @@ int loop_watch_set(struct loop_watch *watch, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = watch };
 
+	if (watch->loop->ring)
+		return -EOPNOTSUPP;
 	return epoll_ctl(watch->loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &ev) < 0 ? -errno : 0;
 }
 
@@ -227,6 +215,10 @@ void loop_watch_del(struct loop_watch *watch)
 	if (!watch)
 		return;
 	loop = watch->loop;
+	if (loop->ring) {
+		loop_ring_unwatch(watch);
+		return;
+	}
 	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
 	atomic_store(&watch->dead, true);
 	pthread_mutex_lock(&loop->lock);
@@ -289,6 +281,11 @@ void loop_timer_del(struct loop_timer *timer)
 	loop_watch_del(timer->watch);
 	close(timer->fd);
 	free(timer);
+}
+
+void loop_wake(struct loop *loop)
+{
+	io_eventfd_signal(loop->wake_fd);
 }
 
 int loop_post(struct loop *loop, loop_fn fn, void *opaque)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 
 struct err;
+struct io_uring;
+struct io_uring_cqe;
 struct loop;
 struct loop_watch;
 struct loop_timer;
@@ -34,6 +36,34 @@ struct loop_hook {
 
 int loop_new(struct loop **ret_loop, struct err *err);
 void loop_free(struct loop *loop);
+
+/*
+ * As above, but the loop waits in an io_uring, for what it watches and for operations of its
+ * owner's: one system call hands over what was prepared and waits for what comes next. @lock is
+ * that of the one device which the loop is for. It covers the ring: watches and timers have it, and
+ * are added and deleted with it held, or before loop_run(); loop_watch_set() is not to be had, and
+ * watches are edge-triggered. -ENOSYS where the kernel is too old (before Linux 5.17).
+ *
+ * The owner's operations carry a pointer in user_data. They are prepared in a hook's prepare() and
+ * nowhere else, for they belong to the thread that hands them over; other threads wake it. They are
+ * reaped in its check(), or wherever else the owner waits for them. Hooks have the lock.
+ */
+int loop_new_ring(struct loop **ret_loop, pthread_mutex_t *lock, struct err *err);
+/* NULL for a loop that waits in epoll. */
+struct io_uring *loop_ring(struct loop *loop);
+/* True when @cqe was the loop's and no pointer of the owner's; any thread. */
+bool loop_ring_reaped(struct loop *loop, const struct io_uring_cqe *cqe);
+/* Is this the loop's thread? The lock is held. */
+bool loop_ring_here(const struct loop *loop);
+/* As far as liburing's submit goes without a system call. Returns how many entries the kernel has
+ * not taken. */
+unsigned int loop_ring_flush(struct io_uring *ring);
+
+/* Makes the loop go round once. Any thread. */
+void loop_wake(struct loop *loop);
+/* Writes to an eventfd, which stays open until the loop has stopped: with the loop's next wait
+ * where that costs no system call, else at once. With the lock of the loop's device. */
+void loop_signal(struct loop *loop, int eventfd);
 
 /* Runs until loop_stop(). The calling thread is the loop thread. */
 int loop_run(struct loop *loop, struct err *err);

@@ -93,7 +93,7 @@ refused "an image shorter than a block of a CD" 'short.iso has 1024 bytes' scsi-
 refused "a serial number that is too long" 'at most 20 characters' scsi-disk,path=/mnt/a.raw,serial=aaaaabbbbbcccccddddde
 
 guest_start /mnt/log /mnt/initrd --cpus 2 \
-	--device scsi-disk,path=/mnt/a.raw,serial=a-serial-number,direct=on \
+	--device scsi-disk,path=/mnt/a.raw,serial=a-serial-number,direct=on,iothread=on \
 	--device scsi-disk,path=/mnt/b.raw,readonly=on \
 	--device scsi-cd,path=/mnt/c.iso
 guest_wait 150 && status=0 || status=$?

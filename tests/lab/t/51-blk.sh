@@ -77,7 +77,7 @@ refused "a disk that the host has mounted" "$mounted.*it is mounted" "virtio-blk
 umount /mnt/m
 
 guest_start /mnt/log /mnt/initrd --cpus 2 \
-	--device virtio-blk,path=/mnt/a.raw,serial=a-serial-number,direct=on \
+	--device virtio-blk,path=/mnt/a.raw,serial=a-serial-number,direct=on,iothread=on \
 	--device disk,path=/mnt/b.raw,readonly=on \
 	--device virtio-blk,path=$bad \
 	--device virtio-blk,path=/mnt/small/d.raw
