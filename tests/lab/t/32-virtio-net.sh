@@ -3,7 +3,8 @@
 # lab: --timeout 300
 # virtio-net with Linux's driver over the user network, with MSI-X, with INTx and with packed rings:
 # pings, files both ways, rings of another size, the driver taken off and put back. On packed rings with
-# a network of other options: DHCP, a file by TFTP, a port of the host that leads in.
+# a network of other options: DHCP, a file by TFTP, a port of the host that leads in. With INTx a second
+# card, which the driver uses by the legacy interface.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
@@ -47,6 +48,12 @@ echo $virtio >/sys/bus/virtio/drivers/virtio_net/bind
 dev=$(find_net virtio_net)
 net_up $dev $address
 ping -c 3 -W 5 -q $gateway
+if legacy=$(find_net virtio_net 1); then
+	ip link set $dev down
+	net_up $legacy 10.0.2.15/24
+	ping -c 6 -W 5 -q 10.0.2.2
+	echo "legacy $(cut -c33 /sys/class/net/$legacy/device/features) $(wget -q -O - http://10.0.2.2:8080/blob | sha256sum)"
+fi
 grep -q lab.dhcp /proc/cmdline || exit 0
 tftp -g -r boot/file -l /tmp/file $gateway
 echo "tftp $(sha256sum </tmp/file)"
@@ -85,7 +92,7 @@ said() { sed -n "s/^$1 //p" /mnt/log | tr -d '\r'; }
 # traffic WHAT [DEVICE [PACKED]]: the guest runs, its log is checked
 traffic() {
 	local what=$1 device=${2:-virtio-net} packed=${3:-0}
-	guest_start /mnt/log /mnt/initrd --device "$device"
+	guest_start /mnt/log /mnt/initrd --device "$device" "${more[@]}"
 	[ "$what" != packed ] || into_guest
 	guest_wait 100 && status=0 || status=$?
 	check "$what: viaduct ends with status 0" [ "$status" = 0 ]
@@ -99,10 +106,15 @@ traffic() {
 	show /mnt/log
 }
 
+more=()
 traffic MSI-X
 check_log "MSI-X: a vector for each queue" 'PCI-MSIX.*virtio0-input' /mnt/log
-LAB_CMDLINE="$LAB_CMDLINE pci=nomsi" traffic INTx
+more=(--device virtio-net,legacy=on)
+LAB_CMDLINE="$LAB_CMDLINE pci=nomsi virtio_pci.force_legacy=1" traffic INTx
+more=()
 check_log "INTx: the pin" 'IO-APIC.*virtio0' /mnt/log
+check_log "legacy: pings" '6 packets received' /mnt/log
+check "legacy: without VERSION_1, 8 MiB from the host" [ "$(said legacy)" = "0 $sum" ]
 mkdir -p /mnt/tftp/boot
 head -c 100000 /dev/urandom >/mnt/tftp/boot/file
 echo "not for guests" >/mnt/secret

@@ -4,7 +4,8 @@
 # virtio-blk on a raw image: fio writes and verifies on two queues; the image holds what the guest
 # wrote; discard gives room back; what the guest asks of a disk it may only read is refused. The file
 # system of the image runs full and has room again: the guest waits and sees no error. A device of the
-# host that fails: the guest gets the error. Images that cannot be are refused in one line.
+# host that fails: the guest gets the error. A disk by the legacy interface. Images that cannot be are
+# refused in one line.
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
 . "$LAB_DIR/product.sh"
@@ -14,7 +15,7 @@ lab_load kvm dm-mod loop
 fio=$(command -v fio) discard=$(command -v blkdiscard)
 mapfile -t files < <(ldd "$fio" "$discard" | sed -n 's,.*[[:blank:]]/\([^ ]*\) (.*,\1=/\1,p' | sort -u)
 lab_guest_initrd /mnt/initrd +virtio_blk "${files[@]}" "usr/bin/fio=$fio" "usr/bin/discard=$discard" <<'END'
-wait_for 20 [ -b /dev/vdd ]
+wait_for 20 [ -b /dev/vde ]
 echo "SERIAL $(cat /sys/block/vda/serial)"
 echo "MQ $(ls /sys/block/vda/mq | wc -l) RO $(cat /sys/block/vdb/ro) CACHE $(cat /sys/block/vda/queue/write_cache)"
 echo "BLOCKS $(cat /sys/block/vda/queue/logical_block_size) $(cat /sys/block/vda/queue/physical_block_size)"
@@ -33,6 +34,8 @@ echo "READONLY $(sha256sum </dev/vdb)"
 dd if=/tmp/data of=/dev/vdb bs=4k count=1 oflag=direct 2>/dev/null || echo REFUSED
 dd if=/dev/vdc of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null && echo GOOD-READ
 dd if=/dev/vdc of=/dev/null bs=4k count=1 skip=512 iflag=direct 2>/tmp/e || grep -o 'Input/output error' /tmp/e
+dd if=/tmp/data of=/dev/vde bs=64k oflag=direct conv=fsync 2>/dev/null
+echo "LEGACY $(cut -c33 /sys/block/vda/device/features) $(cut -c33 /sys/block/vde/device/features) $(dd if=/dev/vde bs=64k iflag=direct 2>/dev/null | sha256sum)"
 echo FILLING
 dd if=/tmp/data of=/dev/vdd bs=64k oflag=direct conv=fsync 2>/dev/null && echo FILLED
 echo "BACK $(dd if=/dev/vdd bs=64k count=128 iflag=direct 2>/dev/null | sha256sum)"
@@ -76,11 +79,13 @@ mount "$mounted" /mnt/m
 refused "a disk that the host has mounted" "$mounted.*it is mounted" "virtio-blk,path=$mounted"
 umount /mnt/m
 
-guest_start /mnt/log /mnt/initrd --cpus 2 \
+truncate -s 8M /mnt/e.raw
+LAB_CMDLINE="$LAB_CMDLINE virtio_pci.force_legacy=1" guest_start /mnt/log /mnt/initrd --cpus 2 \
 	--device virtio-blk,path=/mnt/a.raw,serial=a-serial-number,direct=on,iothread=on \
 	--device disk,path=/mnt/b.raw,readonly=on \
 	--device virtio-blk,path=$bad \
-	--device virtio-blk,path=/mnt/small/d.raw
+	--device virtio-blk,path=/mnt/small/d.raw \
+	--device virtio-blk,path=/mnt/e.raw,legacy=on
 guest_saw 100 /mnt/log '^SERIAL' || die "the guest never came so far: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
 refused "an image that another guest has" 'a.raw is in use by another guest' virtio-blk,path=/mnt/a.raw
 guest_saw 100 /mnt/log FILLING || die "the guest never filled the disk: $(cat /mnt/log.err; tail -n 20 /mnt/log)"
@@ -110,4 +115,8 @@ check_log "and the rest is an error" 'Input/output error' /mnt/log
 check_log "when there is room, the disk goes on" 'd.raw: goes on' /mnt/log.err
 check_log "and the guest sees no error" '^FILLED' /mnt/log
 check "what it wrote meanwhile is there" [ "$(said BACK)" = "$(said SENT)" ]
+check "a disk by the legacy interface: without VERSION_1, its data the same" \
+	[ "$(said LEGACY)" = "1 0 $(said SENT)" ]
+check "and in its image" [ "$(sha256sum </mnt/e.raw)" = "$(said SENT)" ]
+check_log "a vector for each queue there, too" 'PCI-MSIX.*virtio4-req.1' /mnt/log
 show /mnt/log
