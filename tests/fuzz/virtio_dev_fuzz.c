@@ -3,8 +3,8 @@
  * A driver that does anything with a virtio device: the first byte picks the device, each further
  * one an operation, whose operands follow. The device's queue handlers run on this thread, on the
  * real image where it is a disk. What must hold: no sanitizer says a word, every queue takes no
- * more buffers than the ring has, and after a reset nothing is under way and the device serves
- * again.
+ * more buffers than the ring has, and after a reset, of the device or of one queue, nothing is under
+ * way and it serves again. The legacy interface is one more device to pick.
  */
 #include "fuzz.h"
 
@@ -49,6 +49,7 @@ static const struct {
 	{ &virtio_balloon_class, false, "" },
 	{ &virtio_console_class, false, "" },
 	{ &scsi_disk_class, true, ",lock=off,queues=1" },
+	{ &virtio_blk_class, true, ",lock=off,queues=2,legacy=on" },
 };
 
 enum op { OP_DESC, OP_DATA, OP_POST, OP_NOTIFY, OP_CONFIG, OP_RESTART, OP_MASTER, OPS };
@@ -94,7 +95,8 @@ static struct fuzz *fuzz_get(void)
 			snprintf(spec, sizeof(spec), "%s,path=%s%s", devices[i].class->name,
 				 f.image, devices[i].options);
 		else
-			snprintf(spec, sizeof(spec), "%s", devices[i].class->name);
+			snprintf(spec, sizeof(spec), "%s%s", devices[i].class->name,
+				 devices[i].options);
 		f.vps[i] = to_virtio_pci(guest_device(f.g, devices[i].class, spec));
 	}
 	return &f;
@@ -112,29 +114,34 @@ static uint8_t *ring(const struct fuzz *f, unsigned int queue, unsigned int part
 	return f->ram + RINGS_AT + (size_t)queue * RING_STEP + (size_t)part * 0x1000u;
 }
 
+static void enable(struct fuzz *f, unsigned int queue)
+{
+	struct virtq *vq = &f->vp->vdev.queues[queue];
+
+	memset(ring(f, queue, 0), 0, RING_STEP);
+	virtio_queue_set_size(vq, RING_SIZE);
+	vq->desc = RINGS_AT + queue * RING_STEP;
+	vq->driver = vq->desc + 0x1000;
+	vq->device = vq->desc + 0x2000;
+	virtio_queue_enable(vq);
+	f->avail[queue] = 0;
+}
+
 static void start(struct fuzz *f)
 {
 	struct virtio_dev *vdev = &f->vp->vdev;
+	const uint64_t more = BIT64(VIRTIO_F_RING_RESET) | BIT64(VIRTIO_F_IN_ORDER);
 	uint32_t features = fuzz_u16(&f->in) | (uint32_t)fuzz_u16(&f->in) << 16;
 	unsigned int i;
 
 	f->vp->pdev.config[PCI_COMMAND] |= PCI_COMMAND_MASTER;
 	virtio_dev_set_status(vdev, 0);
 	virtio_dev_ack(vdev, 0, features & (uint32_t)vdev->offered);
-	virtio_dev_ack(vdev, 1, 1);
+	virtio_dev_ack(vdev, 1, 1 | (uint32_t)((vdev->offered & more) >> 32));
 	virtio_dev_set_status(vdev, VIRTIO_CONFIG_S_FEATURES_OK);
 	MUST(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK);
-	for (i = 0; i < queues(f); i++) {
-		struct virtq *vq = &vdev->queues[i];
-
-		memset(ring(f, i, 0), 0, RING_STEP);
-		virtio_queue_set_size(vq, RING_SIZE);
-		vq->desc = RINGS_AT + i * RING_STEP;
-		vq->driver = vq->desc + 0x1000;
-		vq->device = vq->desc + 0x2000;
-		virtio_queue_enable(vq);
-		f->avail[i] = 0;
-	}
+	for (i = 0; i < queues(f); i++)
+		enable(f, i);
 	virtio_dev_set_status(vdev, VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
@@ -176,14 +183,36 @@ static void config(struct fuzz *f)
 	unsigned int size = widths[fuzz_u8(&f->in) % 3];
 	uint64_t at = VIRTIO_PCI_DEVICE_AT + fuzz_u8(&f->in) / size * size;
 
-	virtio_pci_read(&f->vp->pdev.dev, VIRTIO_PCI_BAR, at, size);
-	virtio_pci_write(&f->vp->pdev.dev, VIRTIO_PCI_BAR, at, size, fuzz_u16(&f->in));
+	virtio_pci_read(&f->vp->pdev.dev, virtio_pci_bar(f->vp), at, size);
+	virtio_pci_write(&f->vp->pdev.dev, virtio_pci_bar(f->vp), at, size, fuzz_u16(&f->in));
+}
+
+/* One queue alone, which then serves from its first entry on. */
+static void queue_reset(struct fuzz *f, unsigned int queue)
+{
+	struct virtq *vq = &f->vp->vdev.queues[queue];
+
+	if (!virtio_queue_reset(vq))
+		return;
+	MUST(!vq->enabled && !vq->inflight);
+	enable(f, queue);
+}
+
+/* The registers of the other interface, behind the back of the driver that runs. */
+static void legacy(struct fuzz *f)
+{
+	static const uint8_t widths[] = { 1, 2, 4 };
+	unsigned int size = widths[fuzz_u8(&f->in) % 3];
+	unsigned int at = fuzz_u8(&f->in) % 128 / size * size;
+
+	virtio_pci_read(&f->vp->pdev.dev, VIRTIO_PCI_LEGACY_BAR, at, size);
+	virtio_pci_write(&f->vp->pdev.dev, VIRTIO_PCI_LEGACY_BAR, at, size, fuzz_u16(&f->in));
 }
 
 static void step(struct fuzz *f)
 {
-	unsigned int op = fuzz_u8(&f->in) % OPS, queue = fuzz_u8(&f->in) % queues(f);
-	unsigned int at;
+	unsigned int op = fuzz_u8(&f->in) % OPS, which = fuzz_u8(&f->in);
+	unsigned int at, queue = which % queues(f);
 
 	switch (op) {
 	case OP_DESC:
@@ -207,6 +236,14 @@ static void step(struct fuzz *f)
 		start(f);
 		break;
 	case OP_MASTER:
+		if (which >= 192 && f->vp->legacy) {
+			legacy(f);
+			break;
+		}
+		if (which >= 128) {
+			queue_reset(f, queue);
+			break;
+		}
 		f->vp->pdev.config[PCI_COMMAND] ^= PCI_COMMAND_MASTER;
 		virtio_dev_running_changed(&f->vp->vdev);
 		break;

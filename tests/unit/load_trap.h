@@ -22,6 +22,8 @@ static struct {
 	uintptr_t addr[LOAD_TRAP_MAX];
 	volatile sig_atomic_t count;
 	struct sigaction old_fault, old_step;
+	/* Called when the access numbered @count is through, if set: the other vCPU. */
+	void (*stepped)(int count);
 } load_trap;
 
 static inline void load_trap_protect(int prot)
@@ -50,6 +52,8 @@ static inline void load_trap_step(int sig, siginfo_t *info, void *context)
 
 	(void)sig;
 	(void)info;
+	if (load_trap.stepped)
+		load_trap.stepped(load_trap.count);
 	load_trap_protect(PROT_NONE);
 	uc->uc_mcontext.gregs[REG_EFL] &= ~LOAD_TRAP_TF;
 }

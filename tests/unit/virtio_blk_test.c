@@ -18,6 +18,7 @@
 #include "base/util.h"
 #include "fake_driver.h"
 #include "fake_kvm.h"
+#include "load_trap.h"
 #include "syscall_count.h"
 #include "virtio/virtio_blk.h"
 
@@ -393,6 +394,47 @@ static void direct(void **state)
 	rig_free(r);
 }
 
+/* F06: a second vCPU rewrites the request after the device's first, second, third... look at it. What
+ * was checked is what is done, so nothing is written beyond the image. */
+
+static struct {
+	uint8_t *header;
+	int after;
+} rewriting;
+
+static void rewrite(int count)
+{
+	if (count == rewriting.after)
+		put_le64(rewriting.header + 8, SECTORS + 100);
+}
+
+static void f06_request_rewritten(void **state)
+{
+	struct rig *r = *state;
+	unsigned int good = 0;
+	uint8_t status;
+
+	rewriting.header = r->header_mem;
+	load_trap.stepped = rewrite;
+	for (rewriting.after = 1; rewriting.after <= 4; rewriting.after++) {
+		memset(r->data_mem, 0x60 + rewriting.after, 512);
+		post(r, 0, VIRTIO_BLK_T_OUT, 3, r->data, 512, false);
+		load_trap_on(&r->header_mem, 1);
+		ring_kick(&r->vq);
+		guest_sync(r->g);
+		load_trap_off();
+		assert_true(load_trap.count > 0);
+		status = answered(r, NULL);
+		good += status == VIRTIO_BLK_S_OK;
+		assert_true(status == VIRTIO_BLK_S_OK || status == VIRTIO_BLK_S_IOERR);
+		assert_int_equal(lseek(r->fd, 0, SEEK_END), IMAGE);
+		if (status == VIRTIO_BLK_S_OK)
+			assert_int_equal(image_byte(r, 3 * SECTOR), 0x60 + rewriting.after);
+	}
+	load_trap.stepped = NULL;
+	assert_true(good > 0); /* it looks less than four times */
+}
+
 /* F36: someone cuts the image while the guest has it. */
 static void cut_image(void **state)
 {
@@ -607,6 +649,7 @@ int main(void)
 		cmocka_unit_test(serial_number),
 		cmocka_unit_test(read_only),
 		cmocka_unit_test(direct),
+		cmocka_unit_test_setup_teardown(f06_request_rewritten, setup, teardown),
 		cmocka_unit_test_setup_teardown(cut_image, setup, teardown),
 		cmocka_unit_test(reset_with_requests_under_way),
 		cmocka_unit_test(error_that_passes),
