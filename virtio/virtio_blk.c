@@ -288,12 +288,18 @@ static void blk_notify(struct virtio_dev *vdev, struct virtq *vq)
 		virtq_kick_again(vq); /* others have a turn */
 }
 
-static void blk_running(struct virtio_dev *vdev, bool running)
+static bool blk_drain(struct virtio_dev *vdev, unsigned int ms)
 {
 	struct virtio_blk *b = vdev_to_blk(vdev);
 
-	if (!running && b->disk)
-		disk_drain(b->disk);
+	return !b->disk || disk_drain(b->disk, ms);
+}
+
+static void drained(void *opaque)
+{
+	struct virtio_blk *b = opaque;
+
+	virtio_dev_drained(&b->vpci.vdev);
 }
 
 static void blk_reset(struct virtio_dev *vdev)
@@ -312,7 +318,8 @@ static void blk_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
 	struct virtio_blk_req *req;
 
 	b->resetting = vq;
-	disk_drain(b->disk);
+	if (!disk_drain(b->disk, virtio_dev_drain_ms(vdev)))
+		virtio_dev_stuck(vdev);
 	b->resetting = NULL;
 	while ((req = b->again)) {
 		b->again = req->next_free;
@@ -366,7 +373,7 @@ static const struct virtio_ops blk_ops = {
 	.notify = blk_notify,
 	.reset = blk_reset,
 	.queue_reset = blk_queue_reset,
-	.running = blk_running,
+	.drain = blk_drain,
 };
 
 /* The device class. */
@@ -428,6 +435,7 @@ static int blk_realize(struct dev *dev, struct err *err)
 		.lock = &dev->lock,
 		.log = dev->vm->log,
 		.burst_end = burst_end,
+		.drained = drained,
 		.opaque = b,
 	};
 	ret = disk_open(&b->config, &b->user, &b->disk, err);

@@ -19,6 +19,9 @@
 
 #define VIRTIO_LEGACY_RING_ALIGN 4096u
 
+/* How long a vCPU waits in a reset before its driver is told to. */
+#define DRIVER_DRAIN_MS 1000u
+
 #define STATUS_DRIVER                                                                              \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
@@ -79,14 +82,49 @@ bool virtio_dev_running(const struct virtio_dev *vdev)
 	return vdev->status & VIRTIO_CONFIG_S_DRIVER_OK && vdev->transport->dma(vdev);
 }
 
-void virtio_dev_running_changed(struct virtio_dev *vdev)
+/* Tells the device. True when it is no longer running. */
+static bool running_told(struct virtio_dev *vdev)
 {
 	bool running = virtio_dev_running(vdev);
 
-	if (!vdev->ops->running || running == vdev->running_told)
-		return;
+	if (running == vdev->running_told)
+		return false;
 	vdev->running_told = running;
-	vdev->ops->running(vdev, running);
+	if (vdev->ops->running)
+		vdev->ops->running(vdev, running);
+	return !running;
+}
+
+unsigned int virtio_dev_drain_ms(const struct virtio_dev *vdev)
+{
+	unsigned int ms = vdev->dev->vm->drain_ms;
+
+	return ms ? ms : VIRTIO_DRAIN_MS;
+}
+
+static bool drained(struct virtio_dev *vdev, unsigned int ms)
+{
+	return !vdev->ops->drain || vdev->ops->drain(vdev, ms);
+}
+
+void virtio_dev_stuck(struct virtio_dev *vdev)
+{
+	vdev->dev->stuck = true;
+	atomic_store(&vdev->dev->vm->stuck, true);
+	log_line(vdev->dev->vm->log, LOG_ERROR,
+		 "%s: the host has not ended within %u s what the guest asked of it", vdev->dev->id,
+		 virtio_dev_drain_ms(vdev) / 1000);
+	vm_request(
+		vdev->dev->vm, VM_DEVICE_ERROR,
+		"%s: what it was to read or write is stuck in the host, and the device cannot be "
+		"reset or removed while that may still touch the guest's memory",
+		vdev->dev->id);
+}
+
+void virtio_dev_running_changed(struct virtio_dev *vdev)
+{
+	if (running_told(vdev) && !vdev->resetting && !drained(vdev, virtio_dev_drain_ms(vdev)))
+		virtio_dev_stuck(vdev);
 }
 
 /* Features. */
@@ -128,12 +166,69 @@ static bool features_good(struct virtio_dev *vdev)
 
 /* Status. */
 
+static void reset_end(struct virtio_dev *vdev)
+{
+	unsigned int i;
+
+	vdev->resetting = false;
+	vdev->status = 0;
+	vdev->ops->reset(vdev);
+	vdev->acked = 0;
+	vdev->acked_beyond = false;
+	vdev->legacy = false;
+	for (i = 0; i < vdev->queue_count; i++)
+		virtq_reset(&vdev->queues[i]);
+	vdev->transport->doorbells(vdev);
+}
+
+/* Requests under way still write where the rings and buffers are: they end first. Until then the
+ * bits stay that the driver had set before DRIVER_OK, of which there is one at least. */
+static bool reset_begin(struct virtio_dev *vdev, unsigned int ms)
+{
+	vdev->status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	running_told(vdev);
+	return drained(vdev, ms);
+}
+
+void virtio_dev_reset(struct virtio_dev *vdev)
+{
+	if (vdev->dev->stuck)
+		return;
+	if (reset_begin(vdev, virtio_dev_drain_ms(vdev)))
+		reset_end(vdev);
+	else
+		virtio_dev_stuck(vdev);
+}
+
+void virtio_dev_drained(struct virtio_dev *vdev)
+{
+	if (vdev->resetting)
+		reset_end(vdev);
+}
+
+static void reset_by_driver(struct virtio_dev *vdev)
+{
+	if (vdev->legacy || vdev->dev->stuck) {
+		virtio_dev_reset(vdev); /* such a driver does not ask whether it is over */
+		return;
+	}
+	vdev->resetting = !reset_begin(vdev, DRIVER_DRAIN_MS);
+	if (!vdev->resetting)
+		reset_end(vdev);
+	else
+		log_limited(vdev->dev->vm->log, &vdev->limit, LOG_WARN,
+			    "%s: its reset waits for what the host has not ended yet",
+			    vdev->dev->id);
+}
+
 void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status)
 {
 	uint8_t add = status & STATUS_DRIVER & (uint8_t)~vdev->status;
 
+	if (vdev->resetting)
+		return;
 	if (!status) {
-		virtio_dev_reset(vdev);
+		reset_by_driver(vdev);
 		return;
 	}
 	if (add & VIRTIO_CONFIG_S_FEATURES_OK && !features_good(vdev))
@@ -149,22 +244,6 @@ void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status)
 	/* 2.1.2: the interrupt for an error before this had nobody to hear it. */
 	if (vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		vdev->transport->config_irq(vdev);
-}
-
-void virtio_dev_reset(struct virtio_dev *vdev)
-{
-	unsigned int i;
-
-	vdev->status = 0;
-	virtio_dev_running_changed(vdev);
-	/* Requests under way still write where the rings and buffers are: they end first. */
-	vdev->ops->reset(vdev);
-	vdev->acked = 0;
-	vdev->acked_beyond = false;
-	vdev->legacy = false;
-	for (i = 0; i < vdev->queue_count; i++)
-		virtq_reset(&vdev->queues[i]);
-	vdev->transport->doorbells(vdev);
 }
 
 void virtio_dev_needs_reset(struct virtio_dev *vdev)
@@ -234,7 +313,8 @@ void virtio_queue_enable(struct virtq *vq)
 	struct virtio_dev *vdev = vq->vdev;
 	struct err err = { 0 };
 
-	if (vq->enabled || !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK || vdev->legacy))
+	if (vq->enabled || vdev->resetting ||
+	    !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK || vdev->legacy))
 		return;
 	vq->format = virtio_has(vdev, VIRTIO_F_RING_PACKED) ? &virtq_packed : &virtq_split;
 	vq->event_idx = virtio_has(vdev, VIRTIO_RING_F_EVENT_IDX);
@@ -253,7 +333,8 @@ bool virtio_queue_reset(struct virtq *vq)
 	struct virtio_dev *vdev = vq->vdev;
 	bool was_enabled = vq->enabled;
 
-	if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) || !virtio_has(vdev, VIRTIO_F_RING_RESET))
+	if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) || vdev->resetting ||
+	    !virtio_has(vdev, VIRTIO_F_RING_RESET))
 		return false;
 	vq->enabled = false;
 	/* As in a reset of the device: what is under way ends while the ring is known. */
@@ -301,7 +382,7 @@ void virtio_dev_legacy_ack(struct virtio_dev *vdev, uint32_t features)
 
 void virtio_dev_legacy_status(struct virtio_dev *vdev, uint8_t status)
 {
-	if (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK && status)
+	if (vdev->resetting || (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK && status))
 		return;
 	if (status && !vdev->legacy) {
 		vdev->legacy = true;

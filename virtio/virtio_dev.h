@@ -37,16 +37,32 @@ struct virtio_ops {
 	 * virtq_kick_again(). */
 	void (*notify)(struct virtio_dev *vdev, struct virtq *vq);
 	/*
-	 * The device is reset (2.4.1): by its driver, with the machine, or before it goes. Drains:
-	 * when this returns, nothing under way touches guest memory any more, however long that
-	 * takes, and every buffer that was popped is forgotten. Not NULL.
+	 * The device is reset (2.4.1): by its driver, with the machine, or before it goes. What was
+	 * under way has ended: drain() has seen to that, else this does, and it takes no time. When
+	 * it returns every buffer that was popped is forgotten. Not NULL.
 	 *
-	 * Any thread, with the device's lock held, which is not given up: a device whose requests
-	 * end in the loop has to take their ends itself here. virtq_running() is false already, so
-	 * nothing is popped; rings, features and addresses are still as the driver set them, and
-	 * are forgotten afterwards. Nothing is interrupted for.
+	 * Any thread, with the device's lock held, which is not given up. virtq_running() is false
+	 * already, so nothing is popped; rings, features and addresses are still as the driver set
+	 * them, and are forgotten afterwards. Nothing is interrupted for.
 	 */
 	void (*reset)(struct virtio_dev *vdev);
+	/*
+	 * Waits, @ms at the most, until nothing under way touches guest memory any more. NULL for a
+	 * device that has nothing under way between two calls, or is quick to end it in running().
+	 * The queues may no longer be served, as in reset(), and as there the lock is not given up:
+	 * a device whose requests end in its loop takes their ends itself. What ends meanwhile may
+	 * be published, not signalled.
+	 *
+	 * False when that was not enough: a disk may be on a file system that does not answer.
+	 * Then virtio_dev_drained() follows when the last has ended. Meanwhile
+	 * - a driver that resets the device is told to wait: the status it reads stays other than 0
+	 *   (2.4.2), whatever it writes changes nothing, and other devices and vCPUs go on;
+	 * - where nobody can be told to (bus mastering goes off, a legacy driver, the machine's
+	 *   restart, removal) the wait is VIRTIO_DRAIN_MS, and after that the guest ends with
+	 *   VM_END_DEVICE: memory that the kernel may yet write to can neither be given to the
+	 * guest nor freed.
+	 */
+	bool (*drain)(struct virtio_dev *vdev, unsigned int ms);
 	/*
 	 * One queue is reset (2.6.1), and the others go on: drains as reset() does, for @vq alone.
 	 * @vq is not enabled any more, so nothing is popped from it. virtio_queue_idle() when
@@ -55,11 +71,10 @@ struct virtio_ops {
 	void (*queue_reset)(struct virtio_dev *vdev, struct virtq *vq);
 	/*
 	 * NULL for a device that has nothing under way between two calls. The queues may be served
-	 * from now on, or no longer: DRIVER_OK and bus mastering came together, or one went. With
-	 * false it drains as reset() does; what ends meanwhile may be published, not signalled, and
-	 * what does not stays the device's: bus mastering may come back. In a reset this comes
-	 * first, then reset(). Also what a device is told by whose rings
-	 * another serves (virtio_queue_hand_over()).
+	 * from now on, or no longer: DRIVER_OK and bus mastering came together, or one went. What
+	 * does not end then stays the device's: bus mastering may come back. In a reset this comes
+	 * first, then drain(), then reset(). Also what a device is told by whose rings another
+	 * serves (virtio_queue_hand_over()).
 	 */
 	void (*running)(struct virtio_dev *vdev, bool running);
 	/* Meanwhile: ask transport->queue_fd() again. */
@@ -88,6 +103,7 @@ struct virtio_dev {
 	uint8_t generation;
 	uint64_t offered, acked;
 	bool running_told; /* what ops->running() was last told */
+	bool resetting;	   /* by its driver, and not drained yet */
 	bool acked_beyond; /* the driver acked a feature above bit 63 */
 	bool legacy; /* the driver speaks the interface from before 1.0, so has no VERSION_1 */
 	struct virtq *queues;
@@ -123,7 +139,8 @@ static inline bool virtio_has(const struct virtio_dev *vdev, unsigned int bit)
  * itself; the others go on until the driver, told by DEVICE_NEEDS_RESET, resets the device. */
 bool virtio_dev_running(const struct virtio_dev *vdev);
 
-/* Tells ops->running() when that has changed: memory came within reach, or went out of it. */
+/* Memory came within reach, or went out of it: tells ops->running() when something has changed, and
+ * drains. */
 void virtio_dev_running_changed(struct virtio_dev *vdev);
 /* @away: the queue's doorbell is no longer heard here, and rings once for whoever listens now. Else
  * it is heard again. The queue is in use, and not popped from while it is away. */
@@ -142,8 +159,15 @@ void virtio_dev_ack(struct virtio_dev *vdev, uint32_t select, uint32_t features)
  */
 void virtio_dev_set_status(struct virtio_dev *vdev, uint8_t status);
 /* As status 0: also at a reset of the machine, and when the device is to go (quiesce). Returns when
- * ops->reset() has drained. */
+ * it has drained; else the guest is on its way to its end, and dev->stuck is set. */
 void virtio_dev_reset(struct virtio_dev *vdev);
+/* What ops->drain() gave up waiting for has ended. */
+void virtio_dev_drained(struct virtio_dev *vdev);
+/* How long to wait where nobody can be told to wait, in ms. */
+#define VIRTIO_DRAIN_MS 30000u
+unsigned int virtio_dev_drain_ms(const struct virtio_dev *vdev);
+/* It was not enough: ends the guest. */
+void virtio_dev_stuck(struct virtio_dev *vdev);
 
 /*
  * The legacy interface (2.2.3, 2.7.2, 3.1.2), for a transport that has it beside the other one. The

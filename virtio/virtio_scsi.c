@@ -37,6 +37,7 @@
 /* What the driver may say of CDB and sense: no more than SPC-4 knows. */
 #define CDB_SIZE_MAX 260u
 #define SENSE_SIZE_MAX 252u
+#define ABORT_MS 2000u /* a loop waits so long for what is to be aborted */
 
 struct virtio_scsi_req {
 	struct scsi_cmd cmd;
@@ -248,6 +249,8 @@ static void requests(struct virtio_scsi *s, struct virtq *vq)
  * kernel: that is refused, and a driver goes on to a reset of the unit. */
 static uint8_t task_management(struct virtio_scsi *s, uint32_t subtype, const uint8_t *lun)
 {
+	bool drained_now;
+
 	if (!lun_target_good(lun))
 		return VIRTIO_SCSI_S_BAD_TARGET;
 	if (subtype != VIRTIO_SCSI_T_TMF_I_T_NEXUS_RESET && !lun_unit_good(lun))
@@ -258,9 +261,11 @@ static uint8_t task_management(struct virtio_scsi *s, uint32_t subtype, const ui
 	case VIRTIO_SCSI_T_TMF_I_T_NEXUS_RESET:
 	case VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET:
 		s->aborting = true;
-		disk_drain(s->disk);
+		drained_now = disk_drain(s->disk, ABORT_MS);
 		s->aborting = false;
 		burst_end(s);
+		if (!drained_now)
+			return VIRTIO_SCSI_S_FUNCTION_REJECTED;
 		break;
 	default:
 		return VIRTIO_SCSI_S_FUNCTION_REJECTED;
@@ -335,12 +340,18 @@ static void scsi_notify(struct virtio_dev *vdev, struct virtq *vq)
 	/* Events are for hot plug and changes of size, which are not offered. */
 }
 
-static void scsi_running(struct virtio_dev *vdev, bool running)
+static bool scsi_drain(struct virtio_dev *vdev, unsigned int ms)
 {
 	struct virtio_scsi *s = vdev_to_scsi(vdev);
 
-	if (!running && s->disk)
-		disk_drain(s->disk);
+	return !s->disk || disk_drain(s->disk, ms);
+}
+
+static void drained(void *opaque)
+{
+	struct virtio_scsi *s = opaque;
+
+	virtio_dev_drained(&s->vpci.vdev);
 }
 
 static void scsi_reset(struct virtio_dev *vdev)
@@ -393,7 +404,7 @@ static const struct virtio_ops scsi_ops = {
 	.config_write = scsi_config_write,
 	.notify = scsi_notify,
 	.reset = scsi_reset,
-	.running = scsi_running,
+	.drain = scsi_drain,
 };
 
 /* The device classes. */
@@ -445,6 +456,7 @@ static int unit_init(struct virtio_scsi *s, struct err *err)
 		.lock = &dev->lock,
 		.log = dev->vm->log,
 		.burst_end = burst_end,
+		.drained = drained,
 		.opaque = s,
 	};
 	ret = disk_open(&s->config, &s->user, &s->disk, err);

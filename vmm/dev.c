@@ -86,11 +86,13 @@ void dev_put(struct dev *dev)
 void dev_remove(struct dev *dev)
 {
 	struct dev **p;
+	bool stuck;
 
 	pthread_mutex_lock(&dev->lock);
 	if (dev->realized && dev->class->quiesce)
 		dev->class->quiesce(dev);
 	dev->removed = true;
+	stuck = dev->stuck;
 	pthread_mutex_unlock(&dev->lock);
 	if (dev->class->pci)
 		pci_dev_leave(to_pci(dev));
@@ -100,7 +102,8 @@ void dev_remove(struct dev *dev)
 			break;
 		}
 	}
-	dev_put(dev);
+	if (!stuck)
+		dev_put(dev);
 }
 
 void dev_reset_all(struct vm *vm)

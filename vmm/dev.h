@@ -75,6 +75,7 @@ struct dev {
 	atomic_int refs;
 	bool begun; /* probe or realize was entered: from then on destroy is owed */
 	bool realized;
+	bool stuck; /* under lock: something may still touch its memory, it must not be freed */
 	bool removed;		   /* under lock: no callback runs any more, it reads as all ones */
 	struct dev_unplug *unplug; /* loop thread: it is on its way out */
 	struct dev *next; /* vm->devs, in order of creation */

@@ -243,12 +243,8 @@ int disk_open(const struct disk_config *config, const struct disk_user *user,
 
 void disk_close(struct disk *d)
 {
-	if (!d)
-		return;
-	pthread_mutex_lock(d->user->lock);
-	disk_drain(d);
-	pthread_mutex_unlock(d->user->lock);
-	disk_free(d);
+	if (d)
+		disk_free(d);
 }
 
 struct loop *disk_loop(const struct disk *d)

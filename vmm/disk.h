@@ -101,7 +101,8 @@ struct disk_req {
 	void *opaque; /* the caller's */
 	/* disk.c's */
 	uint64_t moved;
-	uint8_t way; /* of several to do it, the one now tried */
+	uint8_t way;   /* of several to do it, the one now tried */
+	uint8_t tries; /* since it last came further */
 	struct disk_req *next;
 };
 
@@ -113,6 +114,8 @@ struct disk_user {
 	const struct log *log;
 	/* After a burst of done(): time to interrupt the guest. */
 	void (*burst_end)(void *opaque);
+	/* What disk_drain() gave up waiting for has ended. */
+	void (*drained)(void *opaque);
 	void *opaque;
 };
 
@@ -125,8 +128,8 @@ int disk_check(const struct disk_config *config, struct err *err);
  * (-EBUSY), another format (-EINVAL), no io_uring (-ENOSYS, -EPERM). Loop thread, lock not held. */
 int disk_open(const struct disk_config *config, const struct disk_user *user,
 	      struct disk **ret_disk, struct err *err);
-/* Drains, closes, and ends the disk's thread: what the device watched in disk_loop() is deleted by
- * then. NULL is fine. Loop thread; takes the lock itself. */
+/* Closes, and ends the disk's thread: what the device watched in disk_loop() is deleted by then,
+ * and nothing is under way. NULL is fine. Loop thread; takes the lock itself. */
 void disk_close(struct disk *disk);
 
 /* Where the disk's completions come, and the device's doorbells should: the user's loop or, with
@@ -146,8 +149,14 @@ uint32_t disk_block_physical(const struct disk *disk);
 void disk_queue(struct disk *disk, struct disk_req *req);
 /* One system call for all that was queued; calls done() for what is complete. */
 void disk_submit(struct disk *disk);
-/* Waits until nothing is under way: done() was called for all, with an error for those that waited
- * for room or a better time. Nothing touches the caller's memory after this. Any thread. */
-void disk_drain(struct disk *disk);
+/*
+ * Waits until nothing is under way: done() was called for all, with an error for those that waited
+ * for room or a better time. Nothing touches the caller's memory after this. When half of @ms is
+ * over the kernel is asked to end what it can. False when @ms was not enough, because a file system
+ * or a device does not answer: those that are left still may touch memory, nothing keeps the kernel
+ * from it; they end like the others, none begins anew, and user->drained() follows the last. Any
+ * thread.
+ */
+bool disk_drain(struct disk *disk, unsigned int ms);
 
 #endif

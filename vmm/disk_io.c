@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/util.h"
@@ -31,11 +32,19 @@
 
 #define RING_DEPTH 256u
 #define DISK_ZEROES (1u << 20)
-#define DRAIN_WAIT_MS 100u
+#define TRIES_MAX 16u /* of what the kernel says it should be tried again at once */
 #define RETRY_NS 1000000000ull
 #define RETRY_SUBMIT_NS 10000000ull
 
 enum { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 static void list_init(struct disk_list *list)
 {
@@ -248,6 +257,7 @@ static void moved(struct disk *d, struct disk_req *req, uint64_t bytes)
 		return;
 	}
 	req->moved += bytes;
+	req->tries = 0;
 	if (req->moved >= req->len) {
 		finish(d, req, 0);
 		return;
@@ -262,7 +272,9 @@ static void complete(struct disk *d, struct disk_req *req, int result)
 	bool by_bytes = req->op == DISK_READ || req->op == DISK_WRITE ||
 			(req->op == DISK_ZERO && req->way == ZERO_WRITE);
 
-	if (result == -EINTR || result == -EAGAIN)
+	bool passes = result == -EINTR || result == -EAGAIN || result == -ECANCELED;
+
+	if (passes && ++req->tries < TRIES_MAX)
 		again(d, req);
 	else if (result >= 0 && by_bytes)
 		moved(d, req, (uint64_t)result);
@@ -279,22 +291,15 @@ static void complete(struct disk *d, struct disk_req *req, int result)
 /* True when something was complete. */
 static bool reap(struct disk *d)
 {
-	struct io_uring_cqe *cqe;
-	struct disk_req *req;
+	struct io_uring_cqe cqe;
 	bool any = false;
-	int result;
 
-	while (!io_uring_peek_cqe(d->ring, &cqe)) {
-		if (d->ring != &d->own && loop_ring_reaped(d->loop, cqe)) {
-			io_uring_cqe_seen(d->ring, cqe);
+	while (uring_sys_reap(d->ring, &cqe)) {
+		if (d->ring != &d->own && loop_ring_reaped(d->loop, &cqe))
 			continue;
-		}
-		req = io_uring_cqe_get_data(cqe);
-		result = uring_sys_result(cqe);
-		io_uring_cqe_seen(d->ring, cqe);
 		d->in_kernel--;
 		any = true;
-		complete(d, req, result);
+		complete(d, io_uring_cqe_get_data(&cqe), cqe.res);
 	}
 	return any;
 }
@@ -305,6 +310,15 @@ static void burst_end(struct disk *d)
 		return;
 	d->reaped = false;
 	d->user->burst_end(d->user->opaque);
+}
+
+/* What a drain did not see the end of has ended. */
+static void late_end(struct disk *d)
+{
+	if (!d->late || d->in_kernel)
+		return;
+	d->late = d->draining = false;
+	d->user->drained(d->user->opaque);
 }
 
 /* What done() queues goes with the next round of the same call. */
@@ -327,11 +341,13 @@ void disk_submit(struct disk *d)
 	} while (d->queued.head && (pushed || reaped));
 	burst_end(d);
 	d->busy = false;
+	late_end(d);
 }
 
 void disk_queue(struct disk *d, struct disk_req *req)
 {
 	req->moved = 0;
+	req->tries = 0;
 	req->way = req->op == DISK_ZERO && !req->unmap ? ZERO_RANGE : ZERO_PUNCH;
 	if (req->op == DISK_ZERO && req->way < d->zero_way)
 		req->way = d->zero_way;
@@ -348,6 +364,7 @@ static void thread_check(void *opaque)
 {
 	reap(opaque);
 	burst_end(opaque);
+	late_end(opaque);
 }
 
 static void ring_ready(void *opaque, uint32_t events)
@@ -367,28 +384,46 @@ static void retry(void *opaque)
 }
 
 /* Of a thread's ring only that thread hands over, and it has done so, or is about to. */
-static void wait_some(struct disk *d)
+static void wait_some(struct disk *d, uint64_t ms)
 {
 	bool hand_over = d->ring == &d->own || loop_ring_here(d->loop);
 
-	uring_sys_enter(d->ring, hand_over ? loop_ring_flush(d->ring) : 0, 1, DRAIN_WAIT_MS);
+	uring_sys_enter(d->ring, hand_over ? loop_ring_flush(d->ring) : 0, 1, (unsigned int)ms);
 }
 
-void disk_drain(struct disk *d)
+/* Whom half of the time was not enough, the kernel is asked to end. */
+static void wait_for_all(struct disk *d, unsigned int ms)
+{
+	uint64_t end = now_ms() + ms, middle = end - ms / 2, now;
+	bool asked = false;
+
+	while (d->in_kernel && (now = now_ms()) < end) {
+		if (now >= middle && !asked) {
+			asked = true;
+			uring_sys_cancel(d->ring, d->fd);
+			if (d->cached_fd >= 0)
+				uring_sys_cancel(d->ring, d->cached_fd);
+		}
+		if (!reap(d))
+			wait_some(d, (asked ? end : middle) - now);
+	}
+}
+
+bool disk_drain(struct disk *d, unsigned int ms)
 {
 	struct disk_req *req;
 
 	d->draining = true;
 	while ((req = list_take(&d->parked)) || (req = list_take(&d->queued)))
 		failed(d, req, -EIO);
-	while (d->in_kernel) {
-		if (!reap(d))
-			wait_some(d);
-	}
+	reap(d);
+	wait_for_all(d, ms);
 	loop_timer_set(d->retry, 0);
 	d->waited = false;
 	burst_end(d);
-	d->draining = false;
+	d->late = d->in_kernel > 0;
+	d->draining = d->late;
+	return !d->late;
 }
 
 /* Life. */

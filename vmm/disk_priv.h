@@ -45,6 +45,7 @@ struct disk {
 	unsigned int in_kernel;
 	bool busy; /* within disk_submit(): what done() queues goes with the next round */
 	bool draining;
+	bool late;	  /* a drain did not see the end of what is in the kernel */
 	bool reaped;	  /* done() was called, burst_end() not yet */
 	bool waited;	  /* a request is or was parked, and none has succeeded since */
 	uint8_t zero_way; /* the first one that this file has not refused */

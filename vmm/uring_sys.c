@@ -17,7 +17,24 @@ int uring_sys_enter(struct io_uring *ring, unsigned int to_submit, unsigned int 
 			       sizeof(arg));
 }
 
-int uring_sys_result(const struct io_uring_cqe *cqe)
+bool uring_sys_reap(struct io_uring *ring, struct io_uring_cqe *ret_cqe)
 {
-	return cqe->res;
+	struct io_uring_cqe *cqe;
+
+	if (io_uring_peek_cqe(ring, &cqe))
+		return false;
+	*ret_cqe = *cqe;
+	io_uring_cqe_seen(ring, cqe);
+	return true;
+}
+
+void uring_sys_cancel(struct io_uring *ring, int fd)
+{
+	/* A time that is over: it does not wait for those that it told to end. */
+	struct io_uring_sync_cancel_reg reg = {
+		.fd = fd,
+		.flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL,
+	};
+
+	io_uring_register_sync_cancel(ring, &reg);
 }

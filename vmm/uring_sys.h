@@ -4,6 +4,8 @@
 #ifndef VIADUCT_VMM_URING_SYS_H
 #define VIADUCT_VMM_URING_SYS_H
 
+#include <stdbool.h>
+
 struct io_uring;
 struct io_uring_cqe;
 
@@ -12,7 +14,9 @@ struct io_uring_cqe;
  * ring as before. */
 int uring_sys_enter(struct io_uring *ring, unsigned int to_submit, unsigned int wait,
 		    unsigned int ms);
-/* The result of an operation that is complete. */
-int uring_sys_result(const struct io_uring_cqe *cqe);
+/* Takes the next completion, if there is one. */
+bool uring_sys_reap(struct io_uring *ring, struct io_uring_cqe *ret_cqe);
+/* Asks the kernel to end what is under way on @fd; what it cannot end goes on. Any thread. */
+void uring_sys_cancel(struct io_uring *ring, int fd);
 
 #endif

@@ -168,6 +168,8 @@ void vm_free(struct vm *vm)
 	dev_remove_all(vm);
 	/* Removed devices are destroyed by work that is queued in the loop. */
 	loop_do_posted(vm->loop);
+	if (atomic_load(&vm->stuck))
+		return;
 	irqs_done(&vm->irqs);
 	loop_free(vm->loop);
 	if (vm->iommu_free)
@@ -240,6 +242,8 @@ static void vm_reset(struct vm *vm)
 	vm->resets++;
 	dev_unplug_all(vm);
 	dev_reset_all(vm);
+	if (atomic_load(&vm->stuck))
+		return; /* the end was asked for */
 	if (!vm->boot || vm_load(vm, &err)) {
 		vm_request(vm, VM_CRASH, "restart: %s", vm->boot ? err.msg : "no kernel to load");
 		return;

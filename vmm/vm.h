@@ -104,6 +104,8 @@ struct vm {
 	void (*event)(void *opaque, enum vm_event event);
 	void *event_opaque;
 	atomic_bool balloon_changed; /* BALLOON is on its way */
+	atomic_bool stuck;	     /* a device is: see vm_free() */
+	unsigned int drain_ms; /* how long a device that is to stop may take; 0: its own idea */
 	bool paused; /* vm_pause(); loop thread */
 	uint64_t resets;
 	unsigned int triple_faults;
@@ -114,7 +116,8 @@ struct vm {
  * strings in @config must outlive the VM. On failure nothing is left. */
 int vm_new(struct vm **ret_vm, const struct vm_config *config, const struct log *log,
 	   struct err *err);
-/* vCPUs are joined, devices removed last first. NULL is fine. */
+/* vCPUs are joined, devices removed last first. NULL is fine. When a device is stuck, the kernel
+ * may still use the guest's memory: it and all else stays, and the process should end. */
 void vm_free(struct vm *vm);
 
 /* After the devices are there: places BARs, loads kernel and ACPI tables, makes vCPUs. */

@@ -97,6 +97,12 @@ struct guest *guest_new_shared(uint64_t memory)
 	return guest_new_with(memory, true);
 }
 
+void guest_stop(struct guest *g)
+{
+	pthread_join(g->loop_thread, NULL);
+	g->looping = false;
+}
+
 void guest_free(struct guest *g)
 {
 	if (g->looping) {

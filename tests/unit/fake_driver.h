@@ -35,6 +35,8 @@ struct guest {
 struct guest *guest_new(uint64_t memory);
 /* Its memory is of a file that other processes can be given. */
 struct guest *guest_new_shared(uint64_t memory);
+/* Waits until the loop has ended, which something else sees to. */
+void guest_stop(struct guest *g);
 /* Stops the loop, removes the devices, frees all. */
 void guest_free(struct guest *g);
 
