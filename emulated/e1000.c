@@ -148,15 +148,16 @@ static void kicked(void *opaque, uint32_t events)
 	e1000_tx_run(e);
 	if (e->rx_waiting) {
 		e->rx_waiting = false;
-		net_ready(&e->net);
+		net_ready(&e->net, 0);
 	}
-	e1000_receive_end(e);
+	e1000_receive_end(e, 0);
 }
 
-static void send_ready(void *nic)
+static void send_ready(void *nic, unsigned int queue)
 {
 	struct e1000 *e = nic;
 
+	(void)queue;
 	e->tx.full = false;
 	e1000_tx_run(e);
 }
@@ -200,7 +201,7 @@ static void card_reset(struct e1000 *e)
 	e->itr_next_ns = 0;
 	e->itr_armed = false;
 	loop_timer_set(e->itr_timer, 0);
-	net_drop_held(&e->net);
+	net_drop_held(&e->net, 0);
 	e1000_link_show(e);
 	irq_update(e);
 }

@@ -109,7 +109,7 @@ void e1000_tx_run(struct e1000 *e);
 void e1000_tx_reset(struct e1000 *e);
 
 /* As net_peer_ops says. */
-bool e1000_receive(void *nic, const struct iovec *iov, unsigned int count);
-void e1000_receive_end(void *nic);
+bool e1000_receive(void *nic, unsigned int queue, const struct iovec *iov, unsigned int count);
+void e1000_receive_end(void *nic, unsigned int queue);
 
 #endif

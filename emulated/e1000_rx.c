@@ -162,7 +162,7 @@ static unsigned int rx_untag(struct iovec out[4], const struct iovec *iov, unsig
 	return n + count;
 }
 
-bool e1000_receive(void *nic, const struct iovec *iov, unsigned int count)
+bool e1000_receive(void *nic, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
 	struct e1000 *e = nic;
 	uint32_t rctl = *e1000_reg(e, RCTL), left, part, room, free;
@@ -175,6 +175,7 @@ bool e1000_receive(void *nic, const struct iovec *iov, unsigned int count)
 	unsigned int n;
 	bool tagged;
 
+	(void)queue;
 	if (!(rctl & RCTL_EN) || !e1000_dma_on(e))
 		return rx_drop(e, 0);
 	if (e->rx_waiting)
@@ -219,11 +220,12 @@ bool e1000_receive(void *nic, const struct iovec *iov, unsigned int count)
 	return true;
 }
 
-void e1000_receive_end(void *nic)
+void e1000_receive_end(void *nic, unsigned int queue)
 {
 	struct e1000 *e = nic;
 	uint32_t n = *e1000_reg(e, RDLEN) / E1000_DESC, causes = ICR_RXT0;
 
+	(void)queue;
 	if (!e->rx_done)
 		return;
 	e->rx_done = false;

@@ -79,9 +79,9 @@ static bool tx_emit(struct e1000 *e, uint8_t *frame, uint32_t len)
 	/* In loopback the frame comes straight back and does not reach the cable; receiving sends
 	 * nothing, so there is no recursion. */
 	if (*e1000_reg(e, RCTL) & RCTL_LBM) {
-		e1000_receive(e, iov, count);
-		e1000_receive_end(e);
-	} else if (!net_send(&e->net, iov, count)) {
+		e1000_receive(e, 0, iov, count);
+		e1000_receive_end(e, 0);
+	} else if (!net_send(&e->net, 0, iov, count)) {
 		return false;
 	}
 	e1000_count(e, GPTC);

@@ -89,6 +89,11 @@ static int watched_fd(struct vhost_ring *ring, loop_fd_fn fn, struct loop_watch 
 	return 0;
 }
 
+static unsigned int kernel_index(const struct vhost *v, const struct vhost_ring *ring)
+{
+	return ring->vq->index - v->first;
+}
+
 /* Straight into the guest where that can be. */
 static int give_call(struct vhost *v, struct vhost_ring *ring, struct err *err)
 {
@@ -102,7 +107,8 @@ static int give_call(struct vhost *v, struct vhost_ring *ring, struct err *err)
 	}
 	if (fd == ring->call_fd)
 		return 0;
-	ret = give_fd(v, VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL", ring->vq->index, fd, err);
+	ret = give_fd(v, VHOST_SET_VRING_CALL, "VHOST_SET_VRING_CALL", kernel_index(v, ring), fd,
+		      err);
 	if (!ret)
 		ring->call_fd = fd;
 	return ret;
@@ -133,8 +139,9 @@ static int give_memory(const struct vhost *v, struct err *err)
 static int ring_describe(struct vhost *v, struct vhost_ring *ring, struct err *err)
 {
 	const struct virtq *vq = ring->vq;
+	unsigned int index = kernel_index(v, ring);
 	struct vhost_vring_addr addr = {
-		.index = vq->index,
+		.index = index,
 		.desc_user_addr = (uintptr_t)vq->split.desc,
 		.used_user_addr = (uintptr_t)vq->split.used,
 		.avail_user_addr = (uintptr_t)vq->split.avail,
@@ -142,9 +149,9 @@ static int ring_describe(struct vhost *v, struct vhost_ring *ring, struct err *e
 	int ret;
 
 	ring->call_fd = -1;
-	ret = set_state(v, VHOST_SET_VRING_NUM, "VHOST_SET_VRING_NUM", vq->index, vq->size, err);
+	ret = set_state(v, VHOST_SET_VRING_NUM, "VHOST_SET_VRING_NUM", index, vq->size, err);
 	if (!ret)
-		ret = set_state(v, VHOST_SET_VRING_BASE, "VHOST_SET_VRING_BASE", vq->index,
+		ret = set_state(v, VHOST_SET_VRING_BASE, "VHOST_SET_VRING_BASE", index,
 				ring->base, err);
 	if (!ret)
 		ret = vhost_ask(v, VHOST_SET_VRING_ADDR, "VHOST_SET_VRING_ADDR", &addr, err);
@@ -153,10 +160,10 @@ static int ring_describe(struct vhost *v, struct vhost_ring *ring, struct err *e
 	if (!ret)
 		ret = watched_fd(ring, error_came, &ring->err_watch, &ring->err_fd, err);
 	if (!ret)
-		ret = give_fd(v, VHOST_SET_VRING_ERR, "VHOST_SET_VRING_ERR", vq->index,
+		ret = give_fd(v, VHOST_SET_VRING_ERR, "VHOST_SET_VRING_ERR", index,
 			      ring->err_fd, err);
 	if (!ret)
-		ret = give_fd(v, VHOST_SET_VRING_KICK, "VHOST_SET_VRING_KICK", vq->index,
+		ret = give_fd(v, VHOST_SET_VRING_KICK, "VHOST_SET_VRING_KICK", index,
 			      vq->kick_fd, err);
 	return ret;
 }
@@ -164,13 +171,14 @@ static int ring_describe(struct vhost *v, struct vhost_ring *ring, struct err *e
 /* All of them or none: the kernel reads the used ring of each when it begins. */
 static int rings_start(struct vhost *v, struct err *err)
 {
-	uint64_t features = v->vdev->acked & ~v->added;
+	uint64_t features = v->vdev->acked & vhost_features(v);
 	unsigned int i;
 	int ret;
 
 	for (i = 0; i < v->queues; i++)
 		if (!v->rings[i].vq->enabled || v->rings[i].vq->broken)
-			return err_set(err, -EINVAL, "queue %u is not enabled", i);
+			return err_set(err, -EINVAL, "queue %u is not enabled",
+				       v->rings[i].vq->index);
 	ret = vhost_ask(v, VHOST_SET_FEATURES, "VHOST_SET_FEATURES", &features, err);
 	if (!ret)
 		ret = give_memory(v, err);
@@ -248,18 +256,22 @@ int vhost_open(struct vhost *v, struct vm *vm, int fd, struct err *err)
 	return ret;
 }
 
+uint64_t vhost_features(const struct vhost *v)
+{
+	return v->features & (RINGS_OURS | v->wanted);
+}
+
 int vhost_bind(struct vhost *v, struct virtio_dev *vdev, struct err *err)
 {
 	unsigned int i;
 
 	v->vdev = vdev;
-	vdev->offered = (v->features & (RINGS_OURS | v->wanted)) | v->added;
 	v->rings = calloc(v->queues, sizeof(*v->rings));
 	if (!v->rings)
 		return err_set(err, -ENOMEM, "no memory for %u rings", v->queues);
 	for (i = 0; i < v->queues; i++)
 		v->rings[i] = (struct vhost_ring){
-			.own_fd = -1, .call_fd = -1, .err_fd = -1, .vq = &vdev->queues[i]
+			.own_fd = -1, .call_fd = -1, .err_fd = -1, .vq = &vdev->queues[v->first + i]
 		};
 	return 0;
 }

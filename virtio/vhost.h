@@ -2,7 +2,7 @@
 /*
  * Rings that the host's kernel serves (linux/vhost.h): it is given guest memory and each ring's
  * addresses, doorbell and interrupt, and from then on a request costs this process nothing. A
- * device gives it its first queues; those behind them stay here.
+ * device gives it a run of its queues; the others stay here.
  *
  * Loop thread or a vCPU's, with the device's lock held, but for open, bind and close, which are
  * without it.
@@ -35,8 +35,7 @@ struct vhost {
 	const char *path;   /* of the kernel's device */
 	const char *module; /* that makes it, for a message */
 	uint64_t wanted;    /* features of the kernel's that the guest may be offered */
-	uint64_t added;	    /* features that are offered without it and never told to it */
-	unsigned int queues;
+	unsigned int first, queues; /* the device's, which the kernel numbers from 0 */
 	/* The rings are described: serve them, or no more. After a stop, which must succeed on a
 	 * half-started one, the kernel touches no ring. 0 or -errno with the reason. */
 	int (*serve)(struct vhost *v, bool on, struct err *err);
@@ -53,7 +52,10 @@ struct vhost {
  * failure here), becomes its owner and asks what it can. 0, -ENODEV when this host has no such
  * device, or -errno; then only vhost_close() is allowed, as on a zero-initialised one. */
 int vhost_open(struct vhost *v, struct vm *vm, int fd, struct err *err);
-/* @vdev has its queues: it offers from here on what the kernel can do. */
+/* What the kernel can do of v->wanted and of the rings' own features. */
+uint64_t vhost_features(const struct vhost *v);
+/* @vdev has its queues. What it offers of that business is within vhost_features(); whatever else it
+ * offers, the kernel is not told. */
 int vhost_bind(struct vhost *v, struct virtio_dev *vdev, struct err *err);
 /* Lock not held; the device was reset. */
 void vhost_close(struct vhost *v);

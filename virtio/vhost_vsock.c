@@ -61,6 +61,7 @@ static void vsock_vdev_reset(struct virtio_dev *vdev)
 static const struct virtio_ops vsock_ops = {
 	.type = VIRTIO_ID_VSOCK,
 	.config_size = sizeof(struct virtio_vsock_config),
+	.features = BIT64(VIRTIO_VSOCK_F_SEQPACKET),
 	.config_read = vsock_config_read,
 	.notify = vsock_notify,
 	.reset = vsock_vdev_reset,
@@ -130,6 +131,8 @@ static int vsock_realize(struct dev *dev, struct err *err)
 	if (!ret)
 		ret = virtio_pci_init(&s->vpci, &vsock_ops, VHOST_VSOCK_CLASS, sizes,
 				      ARRAY_SIZE(sizes), err);
+	/* The rings are the kernel's, and so is what they can do. */
+	s->vpci.vdev.offered &= vhost_features(&s->vhost);
 	if (!ret)
 		ret = vhost_bind(&s->vhost, &s->vpci.vdev, err);
 	return ret ? ret : pci_dev_plug(&s->vpci.pdev, err);

@@ -44,6 +44,11 @@ static const struct net_row *net_row_find(const char *name)
 	return NULL;
 }
 
+unsigned int net_queues(const struct net_config *config)
+{
+	return config->queues ? config->queues : 1;
+}
+
 /* The options that one back end has and no other. */
 static const struct net_own {
 	const char *backend, *option;
@@ -171,11 +176,18 @@ static void net_rx_drop(struct net *net)
 		    "%s: the guest does not take its frames: dropped", net->id);
 }
 
-static void net_deliver(struct net *net, const struct iovec *iov, unsigned int count)
+/* Of a frame with its header. */
+static bool net_frame_fits(const struct net *net, size_t len)
 {
-	size_t len = iov_size(iov, count);
+	return len >= net->header + NET_FRAME_MIN && len <= net->header + NET_FRAME_MAX;
+}
 
-	if (len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
+static void net_deliver(struct net *net, unsigned int queue, const struct iovec *iov,
+			unsigned int count)
+{
+	struct net_fifo *held = &net->queues[queue].held;
+
+	if (!net_frame_fits(net, iov_size(iov, count))) {
 		net_rx_drop(net);
 		return;
 	}
@@ -183,20 +195,40 @@ static void net_deliver(struct net *net, const struct iovec *iov, unsigned int c
 		net->rx_dropped++;
 		return;
 	}
-	if (!net->held.used && net->peer->receive(net->nic, iov, count))
+	if (!held->used && net->peer->receive(net->nic, queue, iov, count))
 		return;
-	if (!fifo_put(&net->held, iov, count))
+	if (!fifo_put(held, iov, count))
 		net_rx_drop(net);
 }
 
-static void net_deliver_end(struct net *net)
+static void net_deliver_end(struct net *net, unsigned int queue)
 {
-	net->peer->receive_end(net->nic);
+	net->peer->receive_end(net->nic, queue);
 }
 
-static void net_send_ready(struct net *net)
+static void net_send_ready(struct net *net, unsigned int queue)
 {
-	net->peer->send_ready(net->nic);
+	net->peer->send_ready(net->nic, queue);
+}
+
+static int net_buffers(struct net *net, unsigned int queue, struct iovec *iov, unsigned int max)
+{
+	struct net_queue *q = &net->queues[queue];
+	int n;
+
+	if (!net->peer->buffers || net->unplugged)
+		return -1; /* dropped there */
+	n = q->held.used ? 0 : net->peer->buffers(net->nic, queue, iov, max);
+	q->waiting = !n;
+	return n;
+}
+
+static void net_filled(struct net *net, unsigned int queue, size_t len)
+{
+	if (net_frame_fits(net, len))
+		net->peer->filled(net->nic, queue, len);
+	else
+		net_rx_drop(net);
 }
 
 static void net_link_tell(struct net *net, bool was_up)
@@ -224,6 +256,8 @@ static const struct net_host net_host = {
 	.deliver = net_deliver,
 	.deliver_end = net_deliver_end,
 	.send_ready = net_send_ready,
+	.buffers = net_buffers,
+	.filled = net_filled,
 	.link = net_link,
 };
 
@@ -232,11 +266,20 @@ static const struct net_host net_host = {
 /* @net has everything but its back end. */
 static int net_connect(struct net *net, const struct net_backend_ops *ops, struct err *err)
 {
-	int ret;
+	unsigned int i;
+	int ret = 0;
 
-	net->held.buf = malloc(NET_HELD_BYTES);
-	if (!net->held.buf)
+	net->queue_count = net->config ? net_queues(net->config) : 1;
+	net->queues = calloc(net->queue_count, sizeof(*net->queues));
+	for (i = 0; net->queues && i < net->queue_count; i++) {
+		net->queues[i].held.buf = malloc(NET_HELD_BYTES);
+		if (!net->queues[i].held.buf)
+			ret = -ENOMEM;
+	}
+	if (!net->queues || ret) {
+		net_close(net);
 		return err_set(err, -ENOMEM, "net=%s: no memory", ops->name);
+	}
 	ret = ops->open(net, &net_host, &net->state, err);
 	if (ret) {
 		net_close(net);
@@ -284,6 +327,8 @@ int net_open(struct net *net, const struct net_config *config, struct vm *vm, co
 
 void net_close(struct net *net)
 {
+	unsigned int i;
+
 	if (net->ops)
 		net->ops->close(net->state);
 	net->ops = NULL;
@@ -291,34 +336,87 @@ void net_close(struct net *net)
 	if (net->module)
 		dlclose(net->module);
 	net->module = NULL;
-	free(net->held.buf);
-	net->held = (struct net_fifo){ .buf = NULL };
+	for (i = 0; net->queues && i < net->queue_count; i++)
+		free(net->queues[i].held.buf);
+	free(net->queues);
+	net->queues = NULL;
+	net->header = 0;
 }
 
-bool net_send(struct net *net, const struct iovec *iov, unsigned int count)
+bool net_send(struct net *net, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
-	size_t len = iov_size(iov, count);
-
-	if (!net->ops || net->unplugged || len < NET_FRAME_MIN || len > NET_FRAME_MAX) {
+	if (!net->ops || net->unplugged || !net_frame_fits(net, iov_size(iov, count))) {
 		net->tx_dropped++;
 		return true;
 	}
-	return net->ops->send(net->state, iov, count);
+	return net->ops->send(net->state, queue, iov, count);
 }
 
-void net_ready(struct net *net)
+void net_ready(struct net *net, unsigned int queue)
 {
 	struct iovec iov[2];
+	struct net_queue *q;
 	unsigned int count;
 	size_t len;
 
+	if (!net->queues)
+		return;
+	q = &net->queues[queue];
 	for (;;) {
-		count = fifo_peek(&net->held, iov, &len);
-		if (!count || !net->peer->receive(net->nic, iov, count))
+		count = fifo_peek(&q->held, iov, &len);
+		if (!count || !net->peer->receive(net->nic, queue, iov, count))
 			break;
-		fifo_drop_first(&net->held, len);
+		fifo_drop_first(&q->held, len);
 	}
-	net->peer->receive_end(net->nic);
+	net->peer->receive_end(net->nic, queue);
+	if (q->waiting && !q->held.used && net->ops && net->ops->receive_ready) {
+		q->waiting = false;
+		net->ops->receive_ready(net->state, queue);
+	}
+}
+
+/* What a back end need not have. */
+
+bool net_has_header(const struct net *net)
+{
+	return net->ops && net->ops->has_header && net->ops->has_header(net->state);
+}
+
+int net_set_header(struct net *net, unsigned int size, net_offloads offloads)
+{
+	unsigned int i;
+	int ret = 0;
+
+	if (net_has_header(net))
+		ret = net->ops->set_header(net->state, size, offloads);
+	else if (size)
+		ret = -ENOTSUP;
+	if (ret)
+		return ret;
+	net->header = size;
+	for (i = 0; i < net->queue_count; i++)
+		net_drop_held(net, i);
+	return 0;
+}
+
+int net_set_queues(struct net *net, unsigned int count)
+{
+	if (net->ops && net->ops->set_queues)
+		return net->ops->set_queues(net->state, count);
+	return count == 1 ? 0 : -ENOTSUP;
+}
+
+void net_set_filter(struct net *net, const struct net_filter *filter)
+{
+	if (net->ops && net->ops->set_filter)
+		net->ops->set_filter(net->state, filter);
+}
+
+int net_take_over(struct net *net, unsigned int queue, bool taken)
+{
+	if (!net->ops || !net->ops->take_over)
+		return -ENOTSUP;
+	return net->ops->take_over(net->state, queue, taken);
 }
 
 bool net_link_up(const struct net *net)
@@ -334,10 +432,12 @@ void net_set_link(struct net *net, bool up)
 	net_link_tell(net, was_up);
 }
 
-void net_drop_held(struct net *net)
+void net_drop_held(struct net *net, unsigned int queue)
 {
-	net->held.head = 0;
-	net->held.used = 0;
+	if (!net->queues)
+		return;
+	net->queues[queue].held.head = 0;
+	net->queues[queue].held.used = 0;
 }
 
 void net_mac_derive(const char *vm_name, const char *id, struct mac_addr *ret_mac)

@@ -15,6 +15,9 @@
 /* Zero-initialised: the user network as it is. The strings are the option table's (opt_free()). */
 struct net_config {
 	char *backend; /* NULL: "user" */
+	/* Of the NIC's own table, for it has to have as many: 0 is 1. At most NET_QUEUES_MAX. */
+	uint32_t queues;
+	uint32_t mtu; /* 0: not said. Of the NIC's table too. */
 	/* user; net_user.h says what they mean */
 	char *subnet, *gateway, *dns, *dhcpstart, *tftp, *bootfile, *hostname, *hostfwd;
 	bool restricted;

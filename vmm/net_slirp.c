@@ -102,7 +102,7 @@ static ssize_t cb_send_packet(const void *buf, size_t len, void *opaque)
 	struct net_slirp *s = opaque;
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 
-	s->host->deliver(s->net, &iov, 1);
+	s->host->deliver(s->net, 0, &iov, 1);
 	return (ssize_t)len;
 }
 
@@ -362,7 +362,7 @@ static void hook_check(void *opaque)
 	s->has_events = false;
 	slirp_pollfds_poll(s->slirp, 0, get_revents, s);
 	run_timers(s);
-	s->host->deliver_end(s->net);
+	s->host->deliver_end(s->net, 0);
 }
 
 static void watch_ready(void *opaque, uint32_t events)
@@ -375,11 +375,13 @@ static void watch_ready(void *opaque, uint32_t events)
 
 /* The back end. */
 
-static bool net_slirp_send(void *state, const struct iovec *iov, unsigned int count)
+static bool net_slirp_send(void *state, unsigned int queue, const struct iovec *iov,
+			   unsigned int count)
 {
 	struct net_slirp *s = state;
 	size_t len;
 
+	(void)queue;
 	/* libslirp was not written for memory that changes under it, so it is given a copy. */
 	len = iov_gather(iov, count, s->frame, NET_FRAME_MAX);
 	slirp_input(s->slirp, s->frame, (int)len);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A tap interface. Each frame is one system call either way: out, straight from guest memory; in,
- * through one buffer.
+ * straight into it where the NIC gives memory for that (net_host.buffers), with the scratch frame
+ * behind it for what does not fit. A queue whose NIC has no room is not read: the kernel keeps its
+ * frames.
  *
  * The interface may be set down or deleted while the guest runs. The link is down then, what the
- * guest sends is dropped, and the descriptor is not watched, for epoll reports an error of it
+ * guest sends is dropped, and the descriptors are not watched, for epoll reports an error of them
  * without end. Once a second it is looked whether the interface is there again. One that is gone is
  * opened again by name, and never made a second time: whoever deleted it meant it. A descriptor
  * that was passed in has no way back.
@@ -12,17 +14,11 @@
 #include "net_tap.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/if_tun.h>
 #include <net/if.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -30,27 +26,46 @@
 #include "base/util.h"
 #include "iov.h"
 #include "net_options.h"
+#include "net_tap_if.h"
 #include "vm.h"
 
-#define TAP_BURST 64u /* frames in one turn of the loop */
-#define TAP_HEADER 10u /* of a passed descriptor with IFF_VNET_HDR: sent as zeros, not looked at */
+#define TAP_BURST 64u  /* frames in one turn of the loop */
+#define TAP_HEADER 10u /* of a descriptor whose NIC wants none: sent as zeros, not looked at */
 #define TAP_LOOK_NS 1000000000ull
+#define TAP_FRAME_BYTES (NET_HEADER_MAX + NET_FRAME_MAX)
 
 enum tap_state { TAP_UP, TAP_DOWN, TAP_GONE };
+
+struct tap_queue {
+	struct net_tap *tap;
+	unsigned int index;
+	int fd;
+	bool detached; /* the kernel puts no frames into it */
+	bool taken;    /* the kernel moves the frames */
+	bool full;     /* the NIC waits for room */
+	bool stopped;  /* the NIC has none */
+	uint32_t events;
+	struct loop_watch *watch; /* NULL: detached, or no link */
+};
 
 struct net_tap {
 	struct net *net;
 	const struct net_host *host;
-	int fd;
 	char name[IFNAMSIZ];
 	enum tap_state state;
-	unsigned int header; /* bytes before each frame */
-	bool full; /* the NIC waits for room */
+	bool header;		 /* the descriptors have one */
+	unsigned int size;	 /* of the NIC's, 0: it wants none */
+	net_offloads offloads;
+	unsigned int active;	 /* the queues that are attached */
+	struct net_filter filter;
+	bool filtered;
 	bool script_ran;
-	struct loop_watch *watch;
 	struct loop_timer *timer;
 	struct iovec iov[IOV_MAX];
-	uint8_t frame[NET_FRAME_MAX];
+	uint8_t frame[TAP_FRAME_BYTES];
+	uint8_t skipped[TAP_HEADER];
+	unsigned int queue_count;
+	struct tap_queue queues[];
 };
 
 static const struct net_config *tap_config(const struct net_tap *t)
@@ -62,6 +77,9 @@ int net_tap_check(const struct net_config *config, struct err *err)
 {
 	if (config->ifname && config->fd)
 		return err_set(err, -EINVAL, "net=tap: ifname= and fd= exclude each other");
+	if (config->fd && net_queues(config) > 1)
+		return err_set(err, -EINVAL, "net=tap: fd= is one queue, queues=%u are not to be "
+					     "had with it", net_queues(config));
 	if (config->fd && (config->script || config->downscript))
 		return err_set(err, -EINVAL, "net=tap: script= and downscript= are for an "
 					     "interface opened here, not for fd=");
@@ -71,158 +89,183 @@ int net_tap_check(const struct net_config *config, struct err *err)
 	return 0;
 }
 
-/* The interface's flags (IFF_*), or @or_set as well when it is not 0. */
-static int tap_flags(const char *name, short or_set, short *ret_flags)
-{
-	struct ifreq ifr = { .ifr_flags = 0 };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), ret = 0;
+/* Opening. */
 
-	if (fd < 0)
-		return -errno;
-	memcpy(ifr.ifr_name, name, IFNAMSIZ);
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		ret = -errno;
-	if (!ret && (ifr.ifr_flags & or_set) != or_set) {
-		ifr.ifr_flags = (short)(ifr.ifr_flags | or_set);
-		if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-			ret = -errno;
-	}
-	close(fd);
-	*ret_flags = ifr.ifr_flags;
-	return ret;
+static void tap_close_queues(struct net_tap *t)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->queue_count; i++)
+		fd_close(&t->queues[i].fd);
 }
 
-static int tap_fail(const struct net_tap *t, int ret, struct err *err)
+static int tap_open_names(struct net_tap *t, struct err *err)
 {
-	const char *name = t->name[0] ? t->name : "(new)";
+	unsigned int i;
 
-	if (ret == -EPERM)
-		return err_set(err, ret, "net=tap: interface %s is not ours and making one needs "
-					 "CAP_NET_ADMIN; have one made (ip tuntap add dev NAME mode tap user "
-					 "USER)", name);
-	if (ret == -EBUSY)
-		return err_set(err, ret, "net=tap: interface %s is in use by another program", name);
-	if (ret == -EINVAL)
-		return err_set(err, ret, "net=tap: interface %s is there and is no tap", name);
-	return err_set(err, ret, "net=tap: interface %s: %s", name, strerror(-ret));
-}
+	for (i = 0; i < t->queue_count; i++) {
+		int fd = tap_if_open(t->name, t->queue_count > 1, err);
 
-/* Opens t->name, or makes an interface, and stores its name. */
-static int tap_open_name(struct net_tap *t, struct err *err)
-{
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-	int ret;
-
-	memcpy(ifr.ifr_name, t->name, IFNAMSIZ);
-	t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (t->fd < 0)
-		return err_sys(err, -errno, "net=tap: /dev/net/tun");
-	ret = ioctl(t->fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
-	if (ret == -EINVAL) {
-		/* A persistent one that was made for several queues takes no other. */
-		ifr.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE;
-		ret = ioctl(t->fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
+		if (fd < 0) {
+			tap_close_queues(t);
+			return fd;
+		}
+		t->queues[i].fd = fd;
+		t->queues[i].detached = false;
 	}
-	if (ret) {
-		close(t->fd);
-		t->fd = -1;
-		return tap_fail(t, ret, err);
-	}
-	memcpy(t->name, ifr.ifr_name, IFNAMSIZ);
+	t->header = true;
 	return 0;
 }
 
 static int tap_open_fd(struct net_tap *t, int fd, struct err *err)
 {
-	struct ifreq ifr = { .ifr_flags = 0 };
-	int header = TAP_HEADER, flags;
+	int ret = tap_if_adopt(fd, t->name, &t->header, err);
 
-	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
-		return err_sys(err, -errno, "net=tap: fd=%d is no tap", fd);
-	/* IFF_NO_PI cannot be asked for: its bit means IFF_NOFILTER in this answer. */
-	if (!(ifr.ifr_flags & IFF_TAP))
-		return err_set(err, -EINVAL, "net=tap: fd=%d (%.*s) is a tun interface, without "
-					     "Ethernet headers", fd, IFNAMSIZ, ifr.ifr_name);
-	if (ifr.ifr_flags & IFF_VNET_HDR) {
-		if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 || ioctl(fd, TUNSETOFFLOAD, 0) < 0)
-			return err_sys(err, -errno, "net=tap: fd=%d: no offloads", fd);
-		t->header = TAP_HEADER;
-	}
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return err_sys(err, -errno, "net=tap: fd=%d", fd);
-	memcpy(t->name, ifr.ifr_name, IFNAMSIZ);
-	t->fd = fd;
-	return 0;
+	if (!ret)
+		t->queues[0].fd = fd;
+	return ret;
 }
 
-static int tap_run(struct net_tap *t, const char *script, struct err *err)
+/* What the NIC asked for, of all that was opened. 0 or -errno. */
+static int tap_configure(struct net_tap *t)
 {
-	char *argv[] = { (char *)(uintptr_t)script, t->name, NULL };
-	int ret, status = 0;
-	pid_t pid;
+	unsigned int i;
+	int ret = 0;
 
-	ret = posix_spawn(&pid, script, NULL, NULL, argv, environ);
-	if (ret)
-		return err_set(err, -ret, "net=tap: script %s: %s", script, strerror(ret));
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, -errno, "net=tap: script %s", script);
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		return err_set(err, -EIO, "net=tap: script %s %s ended with %s %d", script, t->name,
-			       WIFEXITED(status) ? "status" : "signal",
-			       WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	return 0;
+	if (t->header)
+		ret = tap_if_set_header(t->queues[0].fd, t->size ? t->size : TAP_HEADER,
+					t->offloads);
+	for (i = 1; !ret && i < t->queue_count; i++) {
+		struct tap_queue *q = &t->queues[i];
+
+		if (q->detached == (i >= t->active))
+			continue;
+		ret = tap_if_attach(q->fd, q->detached);
+		if (!ret)
+			q->detached = !q->detached;
+	}
+	if (!ret && t->filtered)
+		tap_if_set_filter(t->queues[0].fd, &t->filter);
+	return ret;
 }
 
 /* The link. */
 
 static void tap_ready(void *opaque, uint32_t events);
 
-static int tap_watch(struct net_tap *t, struct err *err)
+/* What the loop is to say of @q: errors always. */
+static uint32_t tap_events(const struct tap_queue *q)
 {
-	return loop_watch_add(t->net->vm->loop, t->fd, EPOLLIN, t->net->lock, tap_ready, t,
-			      &t->watch, err);
+	return (q->taken || q->stopped ? 0u : (uint32_t)EPOLLIN) |
+	       (q->full ? (uint32_t)EPOLLOUT : 0u);
+}
+
+static void tap_unwatch(struct tap_queue *q)
+{
+	loop_watch_del(q->watch);
+	q->watch = NULL;
+}
+
+/* Watches @q for what is of interest now. */
+static int tap_watch(struct tap_queue *q, struct err *err)
+{
+	uint32_t events = tap_events(q);
+	struct net *net = q->tap->net;
+	int ret = 0;
+
+	if (q->tap->state != TAP_UP || q->detached) {
+		tap_unwatch(q);
+		return 0;
+	}
+	if (!q->watch)
+		ret = loop_watch_add(net->vm->loop, q->fd, events, net->lock, tap_ready, q,
+				     &q->watch, err);
+	else if (events != q->events)
+		ret = loop_watch_set(q->watch, events);
+	if (!ret)
+		q->events = events;
+	return ret;
+}
+
+static int tap_watch_all(struct net_tap *t, struct err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < t->queue_count; i++)
+		ret = tap_watch(&t->queues[i], err);
+	return ret;
+}
+
+static bool tap_comes_back(const struct net_tap *t)
+{
+	return t->state == TAP_DOWN || !tap_config(t)->fd;
 }
 
 static void tap_lost(struct net_tap *t, enum tap_state state)
 {
-	bool comes_back = state == TAP_DOWN || !tap_config(t)->fd;
-
 	if (t->state == state)
 		return;
 	t->state = state;
-	loop_watch_del(t->watch);
-	t->watch = NULL;
+	tap_watch_all(t, NULL);
 	log_limited(t->net->vm->log, &t->net->limit, LOG_WARN, "%s: interface %s is %s: no link%s",
 		    t->net->id, t->name, state == TAP_DOWN ? "down" : "gone",
-		    comes_back ? " until it is back" : " any more, fd= cannot be opened again");
-	if (comes_back)
-		loop_timer_set(t->timer, TAP_LOOK_NS);
+		    tap_comes_back(t) ? " until it is back" :
+					" any more, fd= cannot be opened again");
+	/* At once: there may be frames that wait for room. Not from here, the NIC may be sending. */
+	loop_timer_set(t->timer, 1);
 	t->host->link(t->net, false);
 }
 
-/* Is it there again? */
-static void tap_look(void *opaque)
+static void tap_drop_waiting(struct net_tap *t)
 {
-	struct net_tap *t = opaque;
+	unsigned int i;
+
+	for (i = 0; i < t->queue_count; i++) {
+		if (!t->queues[i].full)
+			continue;
+		t->queues[i].full = false;
+		t->host->send_ready(t->net, i);
+	}
+}
+
+/* Is it there again? */
+static bool tap_is_back(struct net_tap *t)
+{
 	short flags = 0;
-	int ret = tap_flags(t->name, 0, &flags);
+	int ret = tap_if_flags(t->name, 0, &flags);
 
 	if (ret == -ENODEV && !tap_config(t)->fd)
 		t->state = TAP_GONE;
 	if (!ret && t->state == TAP_GONE) {
-		fd_close(&t->fd);
-		ret = tap_open_name(t, NULL);
+		tap_close_queues(t);
+		ret = tap_open_names(t, NULL);
+		if (!ret)
+			ret = tap_configure(t);
 		if (!ret)
 			t->state = TAP_DOWN;
 	}
-	if (ret || !(flags & IFF_UP) || tap_watch(t, NULL)) {
+	return !ret && flags & IFF_UP;
+}
+
+static void tap_look(void *opaque)
+{
+	struct net_tap *t = opaque;
+
+	tap_drop_waiting(t);
+	if (!tap_comes_back(t))
+		return;
+	if (!tap_is_back(t)) {
 		loop_timer_set(t->timer, TAP_LOOK_NS);
 		return;
 	}
 	t->state = TAP_UP;
+	if (tap_watch_all(t, NULL)) {
+		t->state = TAP_DOWN;
+		tap_watch_all(t, NULL);
+		loop_timer_set(t->timer, TAP_LOOK_NS);
+		return;
+	}
 	log_limited(t->net->vm->log, &t->net->limit, LOG_INFO, "%s: interface %s is back",
 		    t->net->id, t->name);
 	t->host->link(t->net, true);
@@ -230,55 +273,78 @@ static void tap_look(void *opaque)
 
 /* Frames. */
 
-/* One frame for the guest; false when there is none. */
-static bool tap_read(struct net_tap *t)
+/* One frame for the guest; false when there is none, or no room. */
+static bool tap_read(struct tap_queue *q)
 {
-	uint8_t header[TAP_HEADER];
-	struct iovec iov[2] = { { header, t->header }, { t->frame, sizeof(t->frame) } };
-	ssize_t n = readv(t->fd, iov, 2);
+	struct net_tap *t = q->tap;
+	unsigned int at = 0, entries;
+	size_t room = 0, skip = t->header && !t->size ? TAP_HEADER : 0, len;
+	struct iovec *frame;
+	ssize_t n;
+	int given;
 
+	if (skip)
+		t->iov[at++] = (struct iovec){ t->skipped, skip };
+	frame = &t->iov[at];
+	given = t->host->buffers(t->net, q->index, frame, ARRAY_SIZE(t->iov) - at - 1);
+	if (!given) {
+		q->stopped = true;
+		tap_watch(q, NULL);
+		return false;
+	}
+	entries = given > 0 ? (unsigned int)given : 0;
+	room = MIN(iov_size(frame, entries), sizeof(t->frame));
+	frame[entries] = (struct iovec){ t->frame + room, sizeof(t->frame) - room };
+	n = readv(q->fd, t->iov, (int)(at + entries + 1));
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0 && errno != EAGAIN)
 		tap_lost(t, TAP_GONE);
 	if (n <= 0)
 		return false;
-	iov[1].iov_len = (size_t)n - MIN((size_t)n, t->header);
-	t->host->deliver(t->net, &iov[1], 1);
+	len = (size_t)n - MIN((size_t)n, skip);
+	if (entries && len <= room) {
+		t->host->filled(t->net, q->index, len);
+		return true;
+	}
+	/* More than the NIC had at hand: in one piece it can wait. */
+	iov_gather(frame, entries, t->frame, room);
+	t->host->deliver(t->net, q->index, &(struct iovec){ t->frame, len }, 1);
 	return true;
 }
 
 static void tap_ready(void *opaque, uint32_t events)
 {
-	struct net_tap *t = opaque;
-	unsigned int i;
+	struct tap_queue *q = opaque;
+	unsigned int i = 0;
 
-	for (i = 0; i < TAP_BURST && tap_read(t); i++)
-		;
+	/* Of this batch, and the NIC may have changed its mind in it. */
+	if (events & EPOLLIN & tap_events(q))
+		while (i < TAP_BURST && tap_read(q))
+			i++;
 	if (i)
-		t->host->deliver_end(t->net);
+		q->tap->host->deliver_end(q->tap->net, q->index);
 	if (events & EPOLLERR && !i)
-		tap_lost(t, TAP_GONE);
-	/* Room, or nothing to have room: what the NIC kept is dropped then. */
-	if (t->full && (events & EPOLLOUT || t->state != TAP_UP)) {
-		t->full = false;
-		if (t->state == TAP_UP)
-			loop_watch_set(t->watch, EPOLLIN);
-		t->host->send_ready(t->net);
+		tap_lost(q->tap, TAP_GONE);
+	if (q->full && events & EPOLLOUT) {
+		q->full = false;
+		tap_watch(q, NULL);
+		q->tap->host->send_ready(q->tap->net, q->index);
 	}
 }
 
-static bool tap_send(void *state, const struct iovec *iov, unsigned int count)
+static bool tap_send(void *state, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
 	static const uint8_t zero[TAP_HEADER];
 	struct net_tap *t = state;
+	struct tap_queue *q = &t->queues[queue];
 	unsigned int at = 0;
 	ssize_t n;
 
-	if (t->state != TAP_UP)
+	if (t->state != TAP_UP || q->detached)
 		return true;
-	if (t->header)
-		t->iov[at++] = (struct iovec){ (void *)(uintptr_t)zero, t->header };
+	if (t->header && !t->size)
+		t->iov[at++] = (struct iovec){ (void *)(uintptr_t)zero, TAP_HEADER };
 	if (count > ARRAY_SIZE(t->iov) - at) {
 		t->iov[at].iov_base = t->frame;
 		t->iov[at].iov_len = iov_gather(iov, count, t->frame, sizeof(t->frame));
@@ -287,20 +353,89 @@ static bool tap_send(void *state, const struct iovec *iov, unsigned int count)
 		memcpy(t->iov + at, iov, count * sizeof(*iov));
 	}
 	do {
-		n = writev(t->fd, t->iov, (int)(at + count));
+		n = writev(q->fd, t->iov, (int)(at + count));
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return true;
-	if (errno == EAGAIN && !loop_watch_set(t->watch, EPOLLIN | EPOLLOUT)) {
-		t->full = true;
-		return false;
-	}
-	if (errno == EIO)
+	if (errno == EAGAIN) {
+		q->full = true;
+		if (!tap_watch(q, NULL))
+			return false;
+		q->full = false;
+	} else if (errno == EIO) {
 		tap_lost(t, TAP_DOWN);
-	else if (errno == EBADFD)
+	} else if (errno == EBADFD) {
 		tap_lost(t, TAP_GONE);
+	}
+	/* EINVAL: the guest's header makes no sense to the kernel. */
 	t->net->tx_dropped++;
 	return true;
+}
+
+static void tap_receive_ready(void *state, unsigned int queue)
+{
+	struct net_tap *t = state;
+
+	t->queues[queue].stopped = false;
+	tap_watch(&t->queues[queue], NULL);
+}
+
+/* What the NIC asks for. */
+
+static bool tap_has_header(void *state)
+{
+	return ((struct net_tap *)state)->header;
+}
+
+static int tap_set_header(void *state, unsigned int size, net_offloads offloads)
+{
+	struct net_tap *t = state;
+	unsigned int size_before = t->size;
+	net_offloads offloads_before = t->offloads;
+	int ret;
+
+	t->size = size;
+	t->offloads = offloads;
+	ret = t->state == TAP_GONE ? 0 : tap_configure(t);
+	if (!ret || ret == -EBADFD)
+		return 0; /* it is done when the interface is back */
+	t->size = size_before;
+	t->offloads = offloads_before;
+	return ret;
+}
+
+static int tap_set_queues(void *state, unsigned int count)
+{
+	struct net_tap *t = state;
+	int ret;
+
+	t->active = count;
+	ret = t->state == TAP_GONE ? 0 : tap_configure(t);
+	if (!ret)
+		ret = tap_watch_all(t, NULL);
+	return ret == -EBADFD ? 0 : ret;
+}
+
+static void tap_set_filter(void *state, const struct net_filter *filter)
+{
+	struct net_tap *t = state;
+
+	t->filter = *filter;
+	t->filtered = true;
+	if (t->state != TAP_GONE)
+		tap_if_set_filter(t->queues[0].fd, filter);
+}
+
+static int tap_take_over(void *state, unsigned int queue, bool taken)
+{
+	struct net_tap *t = state;
+	struct tap_queue *q = &t->queues[queue];
+
+	if (taken && (t->state == TAP_GONE || q->detached))
+		return -ENOTCONN;
+	q->taken = taken;
+	tap_watch(q, NULL);
+	return q->fd;
 }
 
 /* Life. */
@@ -309,14 +444,16 @@ static void tap_close(void *state)
 {
 	struct net_tap *t = state;
 	struct err err = { 0 };
+	unsigned int i;
 
-	loop_watch_del(t->watch);
+	for (i = 0; i < t->queue_count; i++)
+		tap_unwatch(&t->queues[i]);
 	loop_timer_del(t->timer);
 	if (t->script_ran && tap_config(t)->downscript &&
-	    tap_run(t, tap_config(t)->downscript, &err))
+	    tap_if_run(tap_config(t)->downscript, t->name, &err))
 		log_limited(t->net->vm->log, &t->net->limit, LOG_WARN, "%s: %s", t->net->id,
 			    err.msg);
-	fd_close(&t->fd);
+	tap_close_queues(t);
 	free(t);
 }
 
@@ -329,18 +466,36 @@ static int tap_prepare(struct net_tap *t, struct err *err)
 
 	if (config->fd)
 		return 0;
-	if (config->script)
-		ret = tap_run(t, config->script, err);
-	else
-		tap_flags(t->name, IFF_UP, &flags);
+	if (config->mtu)
+		ret = tap_if_set_mtu(t->name, config->mtu, err);
+	if (!ret && config->script)
+		ret = tap_if_run(config->script, t->name, err);
+	else if (!ret)
+		tap_if_flags(t->name, IFF_UP, &flags);
 	t->script_ran = !ret;
 	return ret;
 }
 
+static int tap_open_all(struct net_tap *t, struct err *err)
+{
+	const struct net_config *config = tap_config(t);
+	int ret;
+
+	if (config->ifname)
+		memcpy(t->name, config->ifname, strlen(config->ifname));
+	ret = config->fd ? tap_open_fd(t, (int)config->fd, err) : tap_open_names(t, err);
+	if (ret)
+		return ret;
+	ret = tap_configure(t);
+	if (ret)
+		return err_sys(err, ret, "net=tap: interface %s", t->name);
+	return tap_prepare(t, err);
+}
+
 static int tap_open(struct net *net, const struct net_host *host, void **ret_state, struct err *err)
 {
-	const struct net_config *config = net->config;
-	struct net_tap *t = calloc(1, sizeof(*t));
+	unsigned int count = net_queues(net->config), i;
+	struct net_tap *t = calloc(1, sizeof(*t) + count * sizeof(t->queues[0]));
 	short flags = 0;
 	int ret;
 
@@ -348,22 +503,21 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 		return err_set(err, -ENOMEM, "net=tap: no memory");
 	t->net = net;
 	t->host = host;
-	t->fd = -1;
-	if (config->ifname)
-		memcpy(t->name, config->ifname, strlen(config->ifname));
-	ret = config->fd ? tap_open_fd(t, (int)config->fd, err) : tap_open_name(t, err);
-	if (!ret)
-		ret = tap_prepare(t, err);
+	t->queue_count = count;
+	t->active = 1;
+	for (i = 0; i < count; i++)
+		t->queues[i] = (struct tap_queue){ .tap = t, .index = i, .fd = -1 };
+	ret = tap_open_all(t, err);
 	if (!ret)
 		ret = loop_timer_new(net->vm->loop, net->lock, tap_look, t, &t->timer, err);
 	if (!ret)
-		ret = tap_watch(t, err);
+		ret = tap_watch_all(t, err);
 	if (ret) {
 		tap_close(t);
 		return ret;
 	}
 	*ret_state = t;
-	if (!tap_flags(t->name, 0, &flags) && !(flags & IFF_UP))
+	if (!tap_if_flags(t->name, 0, &flags) && !(flags & IFF_UP))
 		tap_lost(t, TAP_DOWN);
 	return 0;
 }
@@ -373,4 +527,10 @@ const struct net_backend_ops net_tap_ops = {
 	.open = tap_open,
 	.close = tap_close,
 	.send = tap_send,
+	.receive_ready = tap_receive_ready,
+	.has_header = tap_has_header,
+	.set_header = tap_set_header,
+	.set_queues = tap_set_queues,
+	.set_filter = tap_set_filter,
+	.take_over = tap_take_over,
 };

@@ -51,7 +51,7 @@ static void back_close(void *state)
 	(void)state;
 }
 
-static bool back_send(void *state, const struct iovec *iov, unsigned int count)
+static bool back_send(void *state, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
 	static uint8_t frame[NET_FRAME_MAX];
 	size_t len = iov_size(iov, count);
@@ -66,7 +66,7 @@ static const struct net_backend_ops back_ops = {
 	.name = "fuzz", .open = back_open, .close = back_close, .send = back_send
 };
 
-static void send_ready(void *nic)
+static void send_ready(void *nic, unsigned int queue)
 {
 	(void)nic;
 }

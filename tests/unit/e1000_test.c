@@ -10,6 +10,7 @@
 #include <linux/pci_regs.h>
 
 #include "base/util.h"
+#include "net_tester.h"
 #include "emulated/e1000.h"
 #include "emulated/e1000_priv.h"
 #include "fake_driver.h"
@@ -19,50 +20,6 @@
 #define RING 8ul
 #define BUF_SIZE 2048ul
 #define DESC 16ul /* bytes of a descriptor */
-
-struct tester {
-	struct net *net;
-	const struct net_host *host;
-	bool full;
-	unsigned int sent;
-	uint8_t frames[8][4096]; /* the first ones */
-	size_t lens[8];
-};
-
-static struct tester tester; /* one device at a time */
-
-static int tester_open(struct net *net, const struct net_host *host, void **ret_state,
-		       struct err *err)
-{
-	(void)err;
-	memset(&tester, 0, sizeof(tester));
-	tester.net = net;
-	tester.host = host;
-	*ret_state = &tester;
-	return 0;
-}
-
-static void tester_close(void *state)
-{
-	(void)state;
-}
-
-static bool tester_send(void *state, const struct iovec *iov, unsigned int count)
-{
-	struct tester *t = state;
-
-	if (t->full)
-		return false;
-	if (t->sent < ARRAY_SIZE(t->frames))
-		t->lens[t->sent] =
-			iov_gather(iov, count, t->frames[t->sent], sizeof(t->frames[0]));
-	t->sent++;
-	return true;
-}
-
-static const struct net_backend_ops tester_ops = {
-	.name = "tester", .open = tester_open, .close = tester_close, .send = tester_send
-};
 
 struct rig {
 	struct guest *g;
@@ -165,10 +122,7 @@ static void deliver(struct rig *r, const uint8_t *frame, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)frame, len };
 
-	pthread_mutex_lock(&r->dev->lock);
-	tester.host->deliver(tester.net, &iov, 1);
-	tester.host->deliver_end(tester.net);
-	pthread_mutex_unlock(&r->dev->lock);
+	tester_deliver(&r->dev->lock, 0, &iov, 1);
 }
 
 static bool got(const struct rig *r, unsigned int i)
@@ -264,7 +218,7 @@ static void back_end_full(void **state)
 	assert_int_equal(in(r, TDH), 1);
 	tester.full = false;
 	pthread_mutex_lock(&r->dev->lock);
-	tester.host->send_ready(tester.net);
+	tester.host->send_ready(tester.net, 0);
 	pthread_mutex_unlock(&r->dev->lock);
 	assert_int_equal(tester.sent, 2);
 	assert_memory_equal(tester.frames[1], r->mem, len);

@@ -46,9 +46,10 @@ struct nic {
 	uint8_t host_mac[6];
 };
 
-static bool nic_receive(void *opaque, const struct iovec *iov, unsigned int count)
+static bool nic_receive(void *opaque, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
 	struct nic *n = opaque;
+	(void)queue;
 
 	if (n->full)
 		return false;
@@ -59,13 +60,15 @@ static bool nic_receive(void *opaque, const struct iovec *iov, unsigned int coun
 	return true;
 }
 
-static void nic_receive_end(void *opaque)
+static void nic_receive_end(void *opaque, unsigned int queue)
 {
+	(void)queue;
 	((struct nic *)opaque)->ends++;
 }
 
-static void nic_send_ready(void *opaque)
+static void nic_send_ready(void *opaque, unsigned int queue)
 {
+	(void)queue;
 	(void)opaque;
 }
 
@@ -144,7 +147,7 @@ static void send_frame(struct nic *n, const uint8_t *bytes, size_t len)
 	};
 
 	pthread_mutex_lock(&n->lock);
-	assert_true(net_send(&n->net, iov, 3));
+	assert_true(net_send(&n->net, 0, iov, 3));
 	pthread_mutex_unlock(&n->lock);
 }
 
@@ -609,7 +612,7 @@ static void held_frames(void **state)
 		/* What comes now queues behind those that wait. */
 		deliver_arps(n, 1);
 		assert_int_equal(n->count, 0);
-		net_ready(&n->net);
+		net_ready(&n->net, 0);
 		assert_int_equal(n->count, KEPT / 2 + 1);
 		assert_true(frame_is_arp_reply(n->got[KEPT / 2].bytes, n->got[KEPT / 2].len,
 					       FRAME_IP_HOST));
@@ -619,7 +622,7 @@ static void held_frames(void **state)
 	deliver_arps(n, fit + 10);
 	assert_int_equal(n->net.rx_dropped, 10);
 	n->full = false;
-	net_drop_held(&n->net);
+	net_drop_held(&n->net, 0);
 	deliver_arps(n, 1);
 	assert_int_equal(n->count, 1);
 }
@@ -639,7 +642,7 @@ static void held_frames_wrap(void **state)
 			send_frame(n, f, frame_ping(f, n->host_mac, FRAME_IP_HOST, round + i,
 						    1001 + round));
 		n->full = false;
-		net_ready(&n->net);
+		net_ready(&n->net, 0);
 		assert_int_equal(n->count, 3);
 		for (i = 0; i < 3; i++)
 			assert_true(frame_is_pong(n->got[i].bytes, n->got[i].len, FRAME_IP_HOST,

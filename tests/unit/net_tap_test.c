@@ -50,11 +50,12 @@ struct nic {
 
 static bool namespace;
 
-static bool nic_receive(void *opaque, const struct iovec *iov, unsigned int count)
+static bool nic_receive(void *opaque, unsigned int queue, const struct iovec *iov, unsigned int count)
 {
 	struct nic *n = opaque;
 	uint8_t bytes[2048] = { 0 };
 	size_t len = iov_gather(iov, count, bytes, sizeof(bytes));
+	(void)queue;
 
 	/* The kernel's own, such as router solicitations, are not meant. */
 	if (bytes[12] != TYPE >> 8 || bytes[13] != (TYPE & 255))
@@ -65,13 +66,15 @@ static bool nic_receive(void *opaque, const struct iovec *iov, unsigned int coun
 	return true;
 }
 
-static void nic_receive_end(void *opaque)
+static void nic_receive_end(void *opaque, unsigned int queue)
 {
+	(void)queue;
 	((struct nic *)opaque)->ends++;
 }
 
-static void nic_send_ready(void *opaque)
+static void nic_send_ready(void *opaque, unsigned int queue)
 {
+	(void)queue;
 	(void)opaque;
 }
 
@@ -193,7 +196,7 @@ static void guest_sends(struct nic *n, const uint8_t *frame, size_t len)
 				{ (void *)(uintptr_t)(frame + 25), len - 25 } };
 
 	pthread_mutex_lock(&n->lock);
-	assert_true(net_send(&n->net, iov, 3));
+	assert_true(net_send(&n->net, 0, iov, 3));
 	pthread_mutex_unlock(&n->lock);
 }
 

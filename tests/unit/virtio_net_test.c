@@ -17,6 +17,7 @@
 #include "fake_driver.h"
 #include "fake_kvm.h"
 #include "net_frames.h"
+#include "net_tester.h"
 #include "syscall_count.h"
 #include "virtio/virtio_net.h"
 #include "vmm/iov.h"
@@ -29,53 +30,6 @@
 #define MAC "52:54:00:12:34:56" /* frame_mac */
 #define HEADER 12u
 #define SIZE 16u
-
-/* A back end that remembers what was sent. */
-struct tester {
-	struct net *net;
-	const struct net_host *host;
-	bool full;
-	struct ring *endless; /* each buffer sent is made available again at once */
-	unsigned int sent, refused;
-	uint8_t last[70000];
-	size_t last_len;
-};
-
-static struct tester tester; /* one device at a time */
-
-static int tester_open(struct net *net, const struct net_host *host, void **ret_state,
-		       struct err *err)
-{
-	(void)err;
-	memset(&tester, 0, sizeof(tester));
-	tester.net = net;
-	tester.host = host;
-	*ret_state = &tester;
-	return 0;
-}
-
-static void tester_close(void *state)
-{
-	(void)state;
-}
-
-static bool tester_send(void *state, const struct iovec *iov, unsigned int count)
-{
-	struct tester *t = state;
-
-	t->refused += t->full;
-	if (t->full)
-		return false;
-	if (t->endless)
-		ring_post(t->endless, (uint16_t)(t->endless->avail_idx % t->endless->size));
-	t->sent++;
-	t->last_len = iov_gather(iov, count, t->last, sizeof(t->last));
-	return true;
-}
-
-static const struct net_backend_ops tester_ops = {
-	.name = "tester", .open = tester_open, .close = tester_close, .send = tester_send
-};
 
 struct rig {
 	struct guest *g;
@@ -162,10 +116,7 @@ static void deliver(struct rig *r, size_t len, uint8_t seed)
 
 	for (i = 0; i < len; i++)
 		frame[i] = (uint8_t)(i + seed);
-	lock(r);
-	tester.host->deliver(tester.net, iov, 2);
-	tester.host->deliver_end(tester.net);
-	unlock(r);
+	tester_deliver(&r->n->vpci.pdev.dev.lock, 0, iov, 2);
 }
 
 static uint64_t rx_dropped(struct rig *r)
@@ -301,7 +252,7 @@ static void back_end_full(void **state)
 	assert_false(ring_used(&r->tx, &id, &len));
 	tester.full = false;
 	lock(r);
-	tester.host->send_ready(tester.net);
+	tester.host->send_ready(tester.net, 0);
 	unlock(r);
 	assert_int_equal(tester.sent, 3);
 	for (i = 0; i < 3; i++)
@@ -510,7 +461,14 @@ static void no_driver(void **state)
 	driver_negotiate(&r->d, 0);
 	deliver(r, 60, 0);
 	assert_int_equal(rx_dropped(r), 1);
-	assert_int_equal(r->n->net.held.used, 0);
+	assert_int_equal(r->n->net.queues[0].held.used, 0);
+}
+
+static void post_again(void *opaque)
+{
+	struct ring *ring = opaque;
+
+	ring_post(ring, (uint16_t)(ring->avail_idx % ring->size));
 }
 
 /* F03: another vCPU makes buffers available as fast as they are taken. A pass still ends after one
@@ -526,7 +484,8 @@ static void endless_supply(void **state)
 		ring_post(&r->tx, (uint16_t)i);
 	}
 	lock(r);
-	tester.endless = &r->tx;
+	tester.sending = post_again;
+	tester.opaque = &r->tx;
 	unlock(r);
 	ring_kick(&r->tx);
 	guest_sync(r->g);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A tap interface as the host's administrator sees it: opened, asked, set up, given to a script.
+ * Nothing here keeps anything. Any thread.
+ */
+#ifndef VIADUCT_VMM_NET_TAP_IF_H
+#define VIADUCT_VMM_NET_TAP_IF_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+/* Opens one more queue of the interface @name, or makes it, with a name of the kernel's choice when
+ * @name is empty; what it is called is stored. @several: it has or gets more than one. The
+ * descriptor, non-blocking and close-on-exec, or -errno with the reason. */
+int tap_if_open(char name[IFNAMSIZ], bool several, struct err *err);
+/* @fd was opened by another: makes it like one of ours and stores its name, and whether it has
+ * headers (IFF_VNET_HDR). 0 or -errno with the reason; @fd stays the caller's. */
+int tap_if_adopt(int fd, char ret_name[IFNAMSIZ], bool *ret_header, struct err *err);
+/* What precedes each frame of @fd, of all queues of its interface: @size bytes, 10 or 12, and what
+ * is left to whom (TUN_F_*). 0 or -errno. */
+int tap_if_set_header(int fd, unsigned int size, unsigned int offloads);
+/* Frames come through this queue, or not. 0 or -errno. */
+int tap_if_attach(int fd, bool attached);
+/* Which frames pass to us. */
+struct net_filter;
+void tap_if_set_filter(int fd, const struct net_filter *filter);
+
+/* The interface's flags (IFF_*), with @or_set added when it is not 0. 0 or -errno. */
+int tap_if_flags(const char *name, short or_set, short *ret_flags);
+/* 0 or -errno with the reason. */
+int tap_if_set_mtu(const char *name, uint32_t mtu, struct err *err);
+/* Runs the program @script with @name and waits for it. 0, or an error when it fails. */
+int tap_if_run(const char *script, const char *name, struct err *err);
+
+#endif
