@@ -128,10 +128,13 @@ static const char *why_not(struct virtio_net *n)
 int virtio_net_vhost_open(struct virtio_net *n, struct err *err)
 {
 	struct dev *dev = n->vpci.vdev.dev;
-	const char *why = why_not(n);
 	struct err reason = { 0 };
-	int ret;
+	int ret = virtio_net_vhost_check(n, err);
+	const char *why;
 
+	if (ret)
+		return ret;
+	why = why_not(n);
 	if (why && mode_is(n, "on"))
 		return err_set(err, -EINVAL, "vhost=on: %s", why);
 	if (why)

@@ -97,6 +97,9 @@ int net_check(const struct net_config *config, struct err *err)
 	size_t i;
 
 	if (row) {
+		if (!row->ops && net_queues(config) > 1)
+			return err_set(err, -EINVAL, "net=%s has one queue, queues=%u are for "
+						     "net=tap", backend, net_queues(config));
 		ret = net_check_own(config, err);
 		return ret || !row->check ? ret : row->check(config, err);
 	}
@@ -269,7 +272,6 @@ static int net_connect(struct net *net, const struct net_backend_ops *ops, struc
 	unsigned int i;
 	int ret = 0;
 
-	net->queue_count = net->config ? net_queues(net->config) : 1;
 	net->queues = calloc(net->queue_count, sizeof(*net->queues));
 	for (i = 0; net->queues && i < net->queue_count; i++) {
 		net->queues[i].held.buf = malloc(NET_HELD_BYTES);
@@ -289,10 +291,12 @@ static int net_connect(struct net *net, const struct net_backend_ops *ops, struc
 	return 0;
 }
 
-int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
-	       pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err)
+int net_attach(struct net *net, const struct net_backend_ops *ops, unsigned int queues,
+	       struct vm *vm, const char *id, pthread_mutex_t *lock,
+	       const struct net_peer_ops *peer, void *nic, struct err *err)
 {
 	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
+	net->queue_count = queues;
 	return net_connect(net, ops, err);
 }
 
@@ -309,6 +313,7 @@ int net_open(struct net *net, const struct net_config *config, struct vm *vm, co
 		return ret;
 	*net = (struct net){ .vm = vm, .id = id, .lock = lock, .peer = peer, .nic = nic };
 	net->config = config;
+	net->queue_count = net_queues(config);
 	row = net_row_find(net_config_backend(config));
 	if (row->ops)
 		return net_connect(net, row->ops, err);

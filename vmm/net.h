@@ -187,9 +187,9 @@ int net_check(const struct net_config *config, struct err *err);
  * thread, lock not held. */
 int net_open(struct net *net, const struct net_config *config, struct vm *vm, const char *id,
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
-/* As net_open(), with a back end that the caller has; @ops outlives @net. */
-int net_attach(struct net *net, const struct net_backend_ops *ops, struct vm *vm, const char *id,
-	       pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
+/* As net_open(), with a back end that the caller has and @queues; @ops outlives @net. */
+int net_attach(struct net *net, const struct net_backend_ops *ops, unsigned int queues,
+	       struct vm *vm, const char *id, pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
 /* Loop thread. A net that is closed or was never opened is fine. */
 void net_close(struct net *net);
 

@@ -93,7 +93,7 @@ static int realize(struct dev *dev, struct err *err)
 	pci_bar_set(&e->pdev, 0, PCI_BAR_MEM32, false, 0x20000);
 	pci_intx_enable(&e->pdev, true);
 	MUST(!loop_timer_new(dev->vm->loop, &dev->lock, timer, e, &e->itr_timer, err));
-	MUST(!net_attach(&e->net, &back_ops, dev->vm, dev->id, &dev->lock, &peer, e, err));
+	MUST(!net_attach(&e->net, &back_ops, 1, dev->vm, dev->id, &dev->lock, &peer, e, err));
 	e1000_nvm_init(e);
 	return pci_dev_plug(&e->pdev, err);
 }

@@ -61,7 +61,7 @@ static int setup(void **state)
 	r->e = container_of(to_pci(r->dev), struct e1000, pdev);
 	net = &r->e->net;
 	net_close(net);
-	assert_int_equal(net_attach(net, &tester_ops, r->g->vm, "nic", net->lock, net->peer, r->e,
+	assert_int_equal(net_attach(net, &tester_ops, 1, r->g->vm, "nic", net->lock, net->peer, r->e,
 				    NULL),
 			 0);
 	r->tx = guest_alloc(r->g, RING * DESC, 4096);

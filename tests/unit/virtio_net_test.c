@@ -66,7 +66,7 @@ static int setup(void **state)
 	rig_open(r);
 	net = &r->n->net;
 	net_close(net);
-	assert_int_equal(net_attach(net, &tester_ops, r->g->vm, "nic", net->lock, net->peer, r->n,
+	assert_int_equal(net_attach(net, &tester_ops, 1, r->g->vm, "nic", net->lock, net->peer, r->n,
 				    NULL),
 			 0);
 	guest_start(r->g);
@@ -139,11 +139,13 @@ static void identity(void **state)
 	assert_int_equal(guest_read(r->g, guest_ecam(r->d.pdev, PCI_CLASS_DEVICE), 2), 0x0200);
 	assert_true(offered == (VERSION_1 | EVENT_IDX | BIT64(VIRTIO_RING_F_INDIRECT_DESC) | MRG |
 				BIT64(VIRTIO_NET_F_MAC) | BIT64(VIRTIO_NET_F_STATUS) |
+				BIT64(VIRTIO_NET_F_CTRL_VQ) | BIT64(VIRTIO_NET_F_CTRL_RX) |
+				BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) |
 				BIT64(VIRTIO_F_IN_ORDER) | BIT64(VIRTIO_F_RING_RESET)));
 	assert_int_equal(guest_read(r->g, r->d.device, 4), 0x12005452);
 	assert_int_equal(guest_read(r->g, r->d.device + 4, 2), 0x5634);
 	assert_int_equal(guest_read(r->g, r->d.device + 6, 2), VIRTIO_NET_S_LINK_UP);
-	assert_int_equal(guest_read(r->g, r->d.device + 8, 2), 0);
+	assert_int_equal(guest_read(r->g, r->d.device + 8, 2), 1); /* pair of queues */
 	guest_write(r->g, r->d.device, 4, 0);
 	assert_int_equal(guest_read(r->g, r->d.device, 4), 0x12005452);
 	virtio_net_class.describe(&r->d.pdev->dev, line, sizeof(line));

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "fake_driver.h"
+#include "net_tester.h"
 #include "fake_kvm.h"
 #include "net_frames.h"
 #include "virtio/virtio_blk.h"
@@ -172,42 +173,6 @@ static void broken_queue(void **state)
 
 /* Network: its registers, and frames that wait. */
 
-static struct {
-	struct net *net;
-	const struct net_host *host;
-	unsigned int sent;
-	bool full;
-} tester; /* one device at a time */
-
-static int tester_open(struct net *net, const struct net_host *host, void **ret_state,
-		       struct err *err)
-{
-	(void)err;
-	memset(&tester, 0, sizeof(tester));
-	tester.net = net;
-	tester.host = host;
-	*ret_state = &tester;
-	return 0;
-}
-
-static void tester_close(void *state)
-{
-	(void)state;
-}
-
-static bool tester_send(void *state, const struct iovec *iov, unsigned int count)
-{
-	(void)state;
-	(void)iov;
-	(void)count;
-	tester.sent += !tester.full;
-	return !tester.full;
-}
-
-static const struct net_backend_ops tester_ops = {
-	.name = "tester", .open = tester_open, .close = tester_close, .send = tester_send
-};
-
 struct net_rig {
 	struct guest *g;
 	struct virtio_net *n;
@@ -225,7 +190,7 @@ static void net_rig_open(struct net_rig *r)
 	r->buf = guest_alloc(r->g, 4096, 4096);
 	net = &r->n->net;
 	net_close(net);
-	assert_int_equal(net_attach(net, &tester_ops, r->g->vm, "nic", net->lock, net->peer, r->n,
+	assert_int_equal(net_attach(net, &tester_ops, 1, r->g->vm, "nic", net->lock, net->peer, r->n,
 				    NULL),
 			 0);
 	guest_start(r->g);
@@ -262,10 +227,7 @@ static void deliver(struct net_rig *r)
 	uint8_t frame[64] = { 0 };
 	struct iovec iov = { frame, sizeof(frame) };
 
-	pthread_mutex_lock(tester.net->lock);
-	tester.host->deliver(tester.net, &iov, 1);
-	tester.host->deliver_end(tester.net);
-	pthread_mutex_unlock(tester.net->lock);
+	tester_deliver(tester.net->lock, 0, &iov, 1);
 	guest_sync(r->g);
 }
 
@@ -279,7 +241,7 @@ static void send_one(struct net_rig *r)
 
 static void registers(void **state)
 {
-	static const uint16_t beyond[] = { VIRTIO_NET_QUEUES, 0x7fff, 0xffff };
+	static const uint16_t beyond[] = { 3, 0x7fff, 0xffff };
 	struct net_rig r = { 0 };
 	unsigned int i;
 
@@ -345,7 +307,7 @@ static void net_transmit(void **state)
 	assert_int_equal(len, 12 + 64);
 	tester.full = false;
 	pthread_mutex_lock(tester.net->lock);
-	tester.host->send_ready(tester.net);
+	tester.host->send_ready(tester.net, 0);
 	pthread_mutex_unlock(tester.net->lock);
 	assert_int_equal(tester.sent, 0);
 	assert_false(ring_used(&r.tx, &id, &len));
@@ -366,9 +328,9 @@ static void net_receive(void **state)
 	net_rig_open(&r);
 	deliver(&r);
 	deliver(&r);
-	assert_true(r.n->net.held.used > 0);
+	assert_true(r.n->net.queues[0].held.used > 0);
 	reset_queue(&r.d, VIRTIO_NET_RX);
-	assert_int_equal(r.n->net.held.used, 0);
+	assert_int_equal(r.n->net.queues[0].held.used, 0);
 	deliver(&r);
 	ring_open(&r.rx, &r.d, VIRTIO_NET_RX, 32, 1);
 	ring_desc(&r.rx, 0, r.buf + 1024, 512, WRITE, 0);
@@ -498,7 +460,7 @@ static void net_in_order(void **state)
 	used_are(&r.tx, heads, 0);
 	tester.full = false;
 	pthread_mutex_lock(tester.net->lock);
-	tester.host->send_ready(tester.net);
+	tester.host->send_ready(tester.net, 0);
 	pthread_mutex_unlock(tester.net->lock);
 	used_are(&r.tx, heads, ARRAY_SIZE(heads));
 
