@@ -7,7 +7,8 @@
  *
  * The interface may be set down or deleted while the guest runs. The link is down then, what the
  * guest sends is dropped, and the descriptors are not watched, for epoll reports an error of them
- * without end. Once a second it is looked whether the interface is there again. One that is gone is
+ * without end. Rtnetlink tells what happens to it, and what it does not tell shows when frames fail;
+ * once a second it is looked whether the interface is there again. One that is gone is
  * opened again by name, and never made a second time: whoever deleted it meant it. A descriptor
  * that was passed in has no way back.
  */
@@ -52,6 +53,7 @@ struct net_tap {
 	struct net *net;
 	const struct net_host *host;
 	char name[IFNAMSIZ];
+	unsigned int index; /* the interface's */
 	enum tap_state state;
 	bool header;		 /* the descriptors have one */
 	unsigned int size;	 /* of the NIC's, 0: it wants none */
@@ -61,6 +63,8 @@ struct net_tap {
 	bool filtered;
 	bool script_ran;
 	struct loop_timer *timer;
+	int changes_fd; /* -1: none is to be had, then a change is seen when frames are */
+	struct loop_watch *changes;
 	struct iovec iov[IOV_MAX];
 	uint8_t frame[TAP_FRAME_BYTES];
 	uint8_t skipped[TAP_HEADER];
@@ -112,6 +116,12 @@ static int tap_open_names(struct net_tap *t, struct err *err)
 		}
 		t->queues[i].fd = fd;
 		t->queues[i].detached = false;
+	}
+	/* Another program may have some of several, which the kernel does not mind. */
+	if (tap_if_queues(t->name) > t->queue_count) {
+		tap_close_queues(t);
+		return err_set(err, -EBUSY, "net=tap: interface %s is in use by another program",
+			       t->name);
 	}
 	t->header = true;
 	return 0;
@@ -248,6 +258,31 @@ static bool tap_is_back(struct net_tap *t)
 	return !ret && flags & IFF_UP;
 }
 
+/* An interface has changed. */
+static void tap_changed(void *opaque, uint32_t events)
+{
+	struct net_tap *t = opaque;
+	char name[IFNAMSIZ] = "";
+	short flags = 0;
+	int ret;
+
+	(void)events;
+	if (!tap_if_changed(t->changes_fd, t->index))
+		return;
+	if (t->state != TAP_UP) {
+		loop_timer_set(t->timer, 1);
+		return;
+	}
+	ret = tap_if_ask(t->queues[0].fd, name, &flags);
+	if (ret) {
+		tap_lost(t, TAP_GONE);
+		return;
+	}
+	memcpy(t->name, name, IFNAMSIZ);
+	if (!(flags & IFF_UP))
+		tap_lost(t, TAP_DOWN);
+}
+
 static void tap_look(void *opaque)
 {
 	struct net_tap *t = opaque;
@@ -260,6 +295,7 @@ static void tap_look(void *opaque)
 		return;
 	}
 	t->state = TAP_UP;
+	t->index = if_nametoindex(t->name);
 	if (tap_watch_all(t, NULL)) {
 		t->state = TAP_DOWN;
 		tap_watch_all(t, NULL);
@@ -453,6 +489,8 @@ static void tap_close(void *state)
 	    tap_if_run(tap_config(t)->downscript, t->name, &err))
 		log_limited(t->net->vm->log, &t->net->limit, LOG_WARN, "%s: %s", t->net->id,
 			    err.msg);
+	loop_watch_del(t->changes);
+	fd_close(&t->changes_fd);
 	tap_close_queues(t);
 	free(t);
 }
@@ -505,6 +543,7 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 	t->host = host;
 	t->queue_count = count;
 	t->active = 1;
+	t->changes_fd = tap_if_changes();
 	for (i = 0; i < count; i++)
 		t->queues[i] = (struct tap_queue){ .tap = t, .index = i, .fd = -1 };
 	ret = tap_open_all(t, err);
@@ -512,11 +551,15 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 		ret = loop_timer_new(net->vm->loop, net->lock, tap_look, t, &t->timer, err);
 	if (!ret)
 		ret = tap_watch_all(t, err);
+	if (!ret && t->changes_fd >= 0)
+		ret = loop_watch_add(net->vm->loop, t->changes_fd, EPOLLIN, net->lock, tap_changed,
+				     t, &t->changes, err);
 	if (ret) {
 		tap_close(t);
 		return ret;
 	}
 	*ret_state = t;
+	t->index = if_nametoindex(t->name);
 	if (!tap_if_flags(t->name, 0, &flags) && !(flags & IFF_UP))
 		tap_lost(t, TAP_DOWN);
 	return 0;

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -142,6 +145,103 @@ int tap_if_flags(const char *name, short or_set, short *ret_flags)
 	}
 	*ret_flags = ifr.ifr_flags;
 	return ret;
+}
+
+int tap_if_ask(int fd, char ret_name[IFNAMSIZ], short *ret_flags)
+{
+	struct ifreq ifr = { .ifr_flags = 0 };
+
+	if (ioctl(fd, TUNGETIFF, &ifr) < 0)
+		return -errno;
+	memcpy(ret_name, ifr.ifr_name, IFNAMSIZ);
+	return tap_if_flags(ret_name, 0, ret_flags);
+}
+
+/* The attribute @type among @len bytes of them, or NULL. */
+static const struct rtattr *attr_find(const struct rtattr *at, unsigned int len, unsigned short type)
+{
+	for (; RTA_OK(at, len); at = RTA_NEXT(at, len))
+		if ((at->rta_type & NLA_TYPE_MASK) == type)
+			return at;
+	return NULL;
+}
+
+static const struct rtattr *attr_within(const struct rtattr *at, unsigned short type)
+{
+	return at ? attr_find(RTA_DATA(at), RTA_PAYLOAD(at), type) : NULL;
+}
+
+static unsigned int attr_u32(const struct rtattr *at)
+{
+	uint32_t value = 0;
+
+	if (at && RTA_PAYLOAD(at) >= sizeof(value))
+		memcpy(&value, RTA_DATA(at), sizeof(value));
+	return value;
+}
+
+unsigned int tap_if_queues(const char *name)
+{
+	struct {
+		struct nlmsghdr h;
+		struct ifinfomsg info;
+	} ask = { .h = { .nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK,
+			 .nlmsg_flags = NLM_F_REQUEST },
+		  .info = { .ifi_index = (int)if_nametoindex(name) } };
+	_Alignas(struct nlmsghdr) char buf[16384];
+	const struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	const struct rtattr *data;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return 0;
+	if (send(fd, &ask, sizeof(ask), 0) == sizeof(ask))
+		n = recv(fd, buf, sizeof(buf), 0);
+	close(fd);
+	if (n < 0 || !NLMSG_OK(h, (unsigned int)n) || h->nlmsg_type != RTM_NEWLINK)
+		return 0;
+	data = attr_within(attr_find(IFLA_RTA(NLMSG_DATA(h)), (unsigned int)IFLA_PAYLOAD(h),
+				     IFLA_LINKINFO),
+			   IFLA_INFO_DATA);
+	return attr_u32(attr_within(data, IFLA_TUN_NUM_QUEUES)) +
+	       attr_u32(attr_within(data, IFLA_TUN_NUM_DISABLED_QUEUES));
+}
+
+int tap_if_changes(void)
+{
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE), ret;
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)(void *)&to, sizeof(to)) < 0) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	return fd;
+}
+
+bool tap_if_changed(int fd, unsigned int index)
+{
+	_Alignas(struct nlmsghdr) char buf[8192];
+	bool about = false;
+	ssize_t n;
+
+	while ((n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+		struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf;
+		unsigned int left = (unsigned int)n;
+
+		for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+			const struct ifinfomsg *info = NLMSG_DATA(h);
+
+			about |= h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)) ||
+				 (unsigned int)info->ifi_index == index ||
+				 info->ifi_change == ~0u;
+		}
+	}
+	return about || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 int tap_if_set_mtu(const char *name, uint32_t mtu, struct err *err)

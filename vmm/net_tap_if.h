@@ -30,6 +30,17 @@ void tap_if_set_filter(int fd, const struct net_filter *filter);
 
 /* The interface's flags (IFF_*), with @or_set added when it is not 0. 0 or -errno. */
 int tap_if_flags(const char *name, short or_set, short *ret_flags);
+/* What the interface behind @fd is called now and its flags. -EBADFD: it is gone. 0 or -errno. */
+int tap_if_ask(int fd, char ret_name[IFNAMSIZ], short *ret_flags);
+/* How many queues of the interface @name are open, in whatever program. 0: it has one, or the kernel
+ * does not say. */
+unsigned int tap_if_queues(const char *name);
+/* A socket that is readable when an interface of this network namespace changes (rtnetlink); to be
+ * drained by tap_if_changed(). -errno. */
+int tap_if_changes(void);
+/* True when it was about interface @index, or about one that was not there before; or too much to
+ * tell. */
+bool tap_if_changed(int fd, unsigned int index);
 /* 0 or -errno with the reason. */
 int tap_if_set_mtu(const char *name, uint32_t mtu, struct err *err);
 /* Runs the program @script with @name and waits for it. 0, or an error when it fails. */

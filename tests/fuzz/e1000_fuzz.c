@@ -57,6 +57,7 @@ static bool back_send(void *state, unsigned int queue, const struct iovec *iov, 
 	size_t len = iov_size(iov, count);
 
 	(void)state;
+	(void)queue;
 	MUST(len >= NET_FRAME_MIN && len <= NET_FRAME_MAX);
 	MUST(iov_gather(iov, count, frame, sizeof(frame)) == len);
 	return !full;
@@ -69,6 +70,7 @@ static const struct net_backend_ops back_ops = {
 static void send_ready(void *nic, unsigned int queue)
 {
 	(void)nic;
+	(void)queue;
 }
 
 static const struct net_peer_ops peer = {
@@ -146,8 +148,8 @@ static void fuzz_frame(struct fuzz *f)
 		frame[i] = fuzz_u8(&f->in);
 	iov[0] = (struct iovec){ frame, cut };
 	iov[1] = (struct iovec){ frame + cut, len - cut };
-	e1000_receive(f->e, iov, 2);
-	e1000_receive_end(f->e);
+	e1000_receive(f->e, 0, iov, 2);
+	e1000_receive_end(f->e, 0);
 }
 
 /* What the loop would do; with runs of E1000_TX_BUDGET any ring and any frame ends. */

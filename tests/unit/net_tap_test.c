@@ -379,6 +379,171 @@ static void descriptor_deleted(void **state)
 	nic_free(n);
 }
 
+static int try_open(const struct net_config *config, struct err *err);
+
+/* F35: nobody sends, and the kernel may have the queue: what happens to the interface is seen. */
+static void noticed_without_frames(void **state)
+{
+	unsigned int taken;
+
+	(void)state;
+	for (taken = 0; taken < 2; taken++) {
+		struct nic *n;
+
+		make_persistent();
+		n = nic_new(&by_name);
+		if (taken) {
+			pthread_mutex_lock(&n->lock);
+			assert_true(net_take_over(&n->net, 0, true) >= 0);
+			pthread_mutex_unlock(&n->lock);
+		}
+		set_up(false);
+		assert_true(wait_for(n, &n->link_calls, 1));
+		set_up(true);
+		assert_true(wait_for(n, &n->link_calls, 2));
+		delete_link();
+		assert_true(wait_for(n, &n->link_calls, 3));
+		assert_false(n->up);
+		if (taken) {
+			pthread_mutex_lock(&n->lock);
+			assert_int_equal(net_take_over(&n->net, 0, true), -ENOTCONN);
+			net_take_over(&n->net, 0, false);
+			pthread_mutex_unlock(&n->lock);
+		}
+		make_persistent();
+		assert_true(wait_for(n, &n->link_calls, 4));
+		connect_packet(n);
+		both_ways(n, 60, 20);
+		nic_free(n);
+		delete_link();
+	}
+}
+
+/* Memory of the NIC's for a frame, as virtio-net gives it. */
+
+static struct iovec own[2];
+static size_t filled;
+static unsigned int asked;
+
+static int own_buffers(void *opaque, unsigned int queue, struct iovec *iov, unsigned int max)
+{
+	(void)opaque;
+	(void)queue;
+	assert_true(max >= 2);
+	asked++;
+	memcpy(iov, own, sizeof(own));
+	return own[0].iov_len ? 2 : 0;
+}
+
+static void own_filled(void *opaque, unsigned int queue, size_t len)
+{
+	struct nic *n = opaque;
+	uint8_t bytes[256];
+
+	(void)queue;
+	iov_gather(own, 2, bytes, sizeof(bytes));
+	if (bytes[12 + 12] != TYPE >> 8 || bytes[12 + 13] != (TYPE & 255))
+		return;
+	filled = len;
+	n->got++;
+}
+
+/* A header before each frame; straight into the NIC's memory; what is longer comes in one piece. A
+ * NIC without room is asked once, and the kernel keeps the frames. */
+static void straight_with_header(void **state)
+{
+	static uint8_t mem[2][100];
+	static const struct net_peer_ops ops = {
+		.receive = nic_receive,
+		.receive_end = nic_receive_end,
+		.send_ready = nic_send_ready,
+		.link = nic_link,
+		.buffers = own_buffers,
+		.filled = own_filled,
+	};
+	struct nic *n = nic_new(&by_name);
+	uint8_t frame[1514], with[12 + 60] = { 0 };
+
+	(void)state;
+	pthread_mutex_lock(&n->lock);
+	n->net.peer = &ops;
+	own[0] = (struct iovec){ mem[0], 50 };
+	own[1] = (struct iovec){ mem[1], 70 };
+	assert_true(net_has_header(&n->net));
+	assert_int_equal(net_set_header(&n->net, 12, TUN_F_CSUM | TUN_F_TSO4), 0);
+	assert_int_equal(net_set_header(&n->net, 12, 1u << 30), -EINVAL);
+	pthread_mutex_unlock(&n->lock);
+	fill(with + 12, 60, 5);
+	guest_sends(n, with, sizeof(with));
+	assert_true(host_gets(n, with + 12, 60));
+	fill(frame, 60, 9);
+	assert_int_equal(send(n->packet, frame, 60, 0), 60);
+	assert_true(wait_for(n, &n->got, 1));
+	assert_int_equal(filled, 72);
+	assert_memory_equal(mem[0] + 12, frame, 38);
+	assert_memory_equal(mem[1], frame + 38, 22);
+	/* 12 + 1514 bytes do not fit 120. nic_receive() looks for the type without a header. */
+	fill(frame, 1514, 9);
+	frame[0] = TYPE >> 8; /* where nic_receive() looks */
+	frame[1] = TYPE & 255;
+	assert_int_equal(send(n->packet, frame, 1514, 0), 1514);
+	assert_true(wait_for(n, &n->got, 2));
+	assert_int_equal(n->len, 12 + 1514);
+	assert_memory_equal(n->last + 12, frame, 1514);
+	/* No room. */
+	pthread_mutex_lock(&n->lock);
+	own[0].iov_len = 0;
+	asked = 0;
+	pthread_mutex_unlock(&n->lock);
+	fill(frame, 60, 77);
+	assert_int_equal(send(n->packet, frame, 60, 0), 60);
+	assert_true(wait_for(n, &asked, 1));
+	assert_int_equal(send(n->packet, frame, 60, 0), 60);
+	usleep(50000);
+	pthread_mutex_lock(&n->lock);
+	assert_int_equal(asked, 1);
+	own[0].iov_len = 50;
+	n->got = 0;
+	net_ready(&n->net, 0);
+	pthread_mutex_unlock(&n->lock);
+	assert_true(wait_for(n, &n->got, 2));
+	nic_free(n);
+}
+
+/* Queues of their own; only those in use get frames; another program's are not joined. */
+static void several_queues(void **state)
+{
+	struct net_config config = by_name;
+	struct err err = { 0 };
+	struct nic *n;
+
+	(void)state;
+	config.queues = 3;
+	n = nic_new(&config);
+	both_ways(n, 60, 1);
+	pthread_mutex_lock(&n->lock);
+	assert_int_equal(net_take_over(&n->net, 2, true), -ENOTCONN);
+	assert_int_equal(net_set_queues(&n->net, 3), 0);
+	assert_true(net_take_over(&n->net, 2, true) > net_take_over(&n->net, 1, true));
+	net_take_over(&n->net, 2, false);
+	net_take_over(&n->net, 1, false);
+	pthread_mutex_unlock(&n->lock);
+	both_ways(n, 1514, 1);
+	pthread_mutex_lock(&n->lock);
+	assert_int_equal(net_set_queues(&n->net, 1), 0);
+	pthread_mutex_unlock(&n->lock);
+	both_ways(n, 1514, 9);
+	assert_int_equal(try_open(&config, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "in use by another"));
+	nic_free(n);
+	assert_int_equal(if_nametoindex(NAME), 0);
+	/* One that was made for one queue. */
+	make_persistent();
+	assert_int_equal(try_open(&config, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "multi_queue"));
+	delete_link();
+}
+
 static int try_open(const struct net_config *config, struct err *err)
 {
 	struct vm vm = { .fd = -1, .kvm_fd = -1 };
@@ -505,6 +670,9 @@ int main(void)
 		T(set_down),
 		T(deleted),
 		T(descriptor_deleted),
+		T(noticed_without_frames),
+		T(straight_with_header),
+		T(several_queues),
 		T(scripts),
 		T(refusals),
 	};
