@@ -21,12 +21,12 @@ struct err;
 
 static inline struct virtq *virtio_net_rx_queue(struct virtio_net *n, unsigned int pair)
 {
-	return &n->vpci.vdev.queues[2 * pair];
+	return &n->vpci.vdev.queues[2ul * pair];
 }
 
 static inline struct virtq *virtio_net_tx_queue(struct virtio_net *n, unsigned int pair)
 {
-	return &n->vpci.vdev.queues[2 * pair + 1];
+	return &n->vpci.vdev.queues[2ul * pair + 1];
 }
 
 /* The control queue's index (5.1.2): behind all pairs if the driver knows of more than one. */

@@ -438,7 +438,7 @@ static int own_buffers(void *opaque, unsigned int queue, struct iovec *iov, unsi
 static void own_filled(void *opaque, unsigned int queue, size_t len)
 {
 	struct nic *n = opaque;
-	uint8_t bytes[256];
+	uint8_t bytes[256] = { 0 };
 
 	(void)queue;
 	iov_gather(own, 2, bytes, sizeof(bytes));

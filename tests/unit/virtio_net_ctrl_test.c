@@ -29,7 +29,7 @@
 #define CTRL (F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_MAC_ADDR) | F(CTRL_GUEST_OFFLOADS))
 #define SEGMENTS (F(GUEST_CSUM) | F(GUEST_TSO4) | F(GUEST_TSO6))
 #define ALL (VERSION_1 | F(MRG_RXBUF) | F(MQ) | CTRL | SEGMENTS | F(CSUM) | F(HOST_TSO4))
-#define PAIRS 4u
+#define PAIRS 4ul
 #define SIZE 16u
 #define HEADER 12u
 #define COMMAND_AT 0x10000u /* in the buffer */
@@ -53,12 +53,12 @@ static pthread_mutex_t *lock_of(struct rig *r)
 
 static struct ring *rx(struct rig *r, unsigned int pair)
 {
-	return &r->rings[2 * pair];
+	return &r->rings[2ul * pair];
 }
 
 static struct ring *tx(struct rig *r, unsigned int pair)
 {
-	return &r->rings[2 * pair + 1];
+	return &r->rings[2ul * pair + 1];
 }
 
 static struct ring *ctrl(struct rig *r)
@@ -248,7 +248,7 @@ static void straight_into_buffers(void **state)
 	/* All that there are, for a segment may be of 64 KiB. */
 	assert_int_equal(take_buffers(r, 0, iov, 64), 8);
 	for (i = 0; i < 8; i++) {
-		assert_ptr_equal(iov[i].iov_base, r->mem + 4096 * i);
+		assert_ptr_equal(iov[i].iov_base, r->mem + 4096ul * i);
 		assert_int_equal(iov[i].iov_len, 100);
 	}
 	assert_int_equal(take_buffers(r, 0, iov, 3), 3);
@@ -263,7 +263,7 @@ static void straight_into_buffers(void **state)
 	assert_int_equal(get_le16(r->mem + 10), 3);
 	assert_int_equal(guest_msix_count(r->d.pdev, 1), 1);
 	assert_int_equal(take_buffers(r, 0, iov, 64), 5);
-	assert_ptr_equal(iov[0].iov_base, r->mem + 4096 * 3);
+	assert_ptr_equal(iov[0].iov_base, r->mem + 3ul * 4096);
 	/* Shorter than any frame: nothing. */
 	fill(r, 0, HEADER + NET_FRAME_MIN - 1);
 	assert_false(ring_used(rx(r, 0), &id, &len));
@@ -305,14 +305,14 @@ static void pool_goes_round(void **state)
 		n = take_buffers(r, 0, iov, 64);
 		assert_int_equal(n, SIZE);
 		for (i = 0; i < SIZE; i++)
-			assert_ptr_equal(iov[i].iov_base, r->mem + 4096 * ((seen + i) % SIZE));
+			assert_ptr_equal(iov[i].iov_base, r->mem + 4096ul * ((seen + i) % SIZE));
 		fill(r, 0, want);
 		for (i = 0; ring_used(rx(r, 0), &id, &len); i++) {
 			assert_int_equal(id, (seen + i) % SIZE);
 			got += len;
 		}
 		assert_int_equal(got, want);
-		assert_int_equal(get_le16(r->mem + 4096 * (seen % SIZE) + 10), i);
+		assert_int_equal(get_le16(r->mem + 4096ul * (seen % SIZE) + 10), i);
 		assert_int_equal(i, (want + 59) / 60);
 		seen += i;
 	}
