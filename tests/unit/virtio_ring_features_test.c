@@ -18,6 +18,7 @@
 #include "net_tester.h"
 #include "fake_kvm.h"
 #include "net_frames.h"
+#include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
 #include "virtio/virtio_console.h"
 #include "virtio/virtio_net.h"
@@ -426,6 +427,45 @@ static void disk_queue_alone(void **state)
 	unlink(path);
 }
 
+/* A device whose period is over: buffers that wait for the next are forgotten with their ring. */
+static void rng_while_it_waits(void **state)
+{
+	struct guest *g = guest_new(4 * MIB);
+	struct dev *dev = guest_device(g, &virtio_rng_class,
+				       "virtio-rng,max-bytes=16,period=100");
+	gpa_t buf = guest_alloc(g, 4096, 4096);
+	uint8_t *mem = guest_ptr(g, buf, 4096);
+	struct driver d;
+	struct ring q;
+	uint32_t id, len;
+	unsigned int i;
+
+	(void)state;
+	guest_start(g);
+	driver_open(&d, g, dev);
+	assert_true(driver_negotiate(&d, VERSION_1 | RESET | IN_ORDER));
+	ring_open(&q, &d, 0, 16, VIRTIO_MSI_NO_VECTOR);
+	driver_set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+	for (i = 0; i < 2; i++) {
+		ring_desc(&q, i, buf + 1024ull * i, 16, WRITE, 0);
+		ring_post(&q, (uint16_t)i);
+	}
+	ring_kick(&q);
+	assert_true(ring_wait(&q, &id, &len));
+	assert_int_equal(len, 16);
+	guest_sync(g);
+	reset_queue(&d, 0);
+	memset(mem, 0xc3, 4096);
+	ring_open(&q, &d, 0, 8, VIRTIO_MSI_NO_VECTOR);
+	ring_desc(&q, 0, buf + 2048, 16, WRITE, 0);
+	ring_post(&q, 0);
+	ring_kick(&q);
+	assert_true(ring_wait(&q, &id, &len)); /* of the next period */
+	for (i = 0; i < 2048; i++)
+		assert_int_equal(mem[i], 0xc3);
+	guest_free(g);
+}
+
 /* In order. */
 
 /* The next used entries are of @heads and no other. */
@@ -481,13 +521,14 @@ static void net_in_order(void **state)
 	guest_free(r.g);
 }
 
-/* What has several requests under way must not promise it. */
-static void offered_by_those_that_keep_it(void **state)
+/* What has several requests under way must not promise an order; single queues can be reset of all.
+ */
+static void who_offers_what(void **state)
 {
 	char path[] = "/tmp/virtio_ring_features.XXXXXX", spec[96];
 	int fd = mkstemp(path);
 	struct guest *g = guest_new(4 * MIB);
-	struct dev *devs[3];
+	struct dev *devs[4];
 	struct driver d;
 	unsigned int i;
 
@@ -497,10 +538,12 @@ static void offered_by_those_that_keep_it(void **state)
 	devs[0] = guest_device(g, &virtio_rng_class, "virtio-rng");
 	devs[1] = guest_device(g, &virtio_console_class, "virtio-console");
 	devs[2] = guest_device(g, &virtio_blk_class, spec);
+	devs[3] = guest_device(g, &virtio_balloon_class, "virtio-balloon");
 	guest_start(g);
 	for (i = 0; i < ARRAY_SIZE(devs); i++) {
 		driver_open(&d, g, devs[i]);
 		assert_int_equal(!!(driver_offered(&d) & IN_ORDER), i < 2);
+		assert_true(driver_offered(&d) & RESET);
 	}
 	guest_free(g);
 	close(fd);
@@ -521,7 +564,8 @@ int main(void)
 		cmocka_unit_test(net_receive),
 		cmocka_unit_test(disk_queue_alone),
 		cmocka_unit_test(net_in_order),
-		cmocka_unit_test(offered_by_those_that_keep_it),
+		cmocka_unit_test(rng_while_it_waits),
+		cmocka_unit_test(who_offers_what),
 	};
 
 	frame_link_module();
