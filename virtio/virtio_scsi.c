@@ -144,8 +144,14 @@ static void answer(struct virtio_scsi_req *req, uint8_t response)
 static void cmd_done(struct scsi_cmd *cmd)
 {
 	struct virtio_scsi_req *req = container_of(cmd, struct virtio_scsi_req, cmd);
+	struct virtio_scsi *s = req->scsi;
 
-	if (req->scsi->aborting && cmd->status != SCSI_GOOD)
+	if (s->resetting && s->resetting != req->vq && cmd->status != SCSI_GOOD) {
+		req->next_free = s->again;
+		s->again = req;
+		return;
+	}
+	if (s->aborting && cmd->status != SCSI_GOOD)
 		answer(req, VIRTIO_SCSI_S_RESET);
 	else
 		answer(req, cmd->overrun ? VIRTIO_SCSI_S_OVERRUN : VIRTIO_SCSI_S_OK);
@@ -364,6 +370,26 @@ static void scsi_reset(struct virtio_dev *vdev)
 	scsi_unit_reset(&s->unit);
 }
 
+/* As in virtio_blk.c the drain ends what waits on other queues, too: that begins anew. */
+static void scsi_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+{
+	struct virtio_scsi *s = vdev_to_scsi(vdev);
+	struct virtio_scsi_req *req;
+
+	if (vq->index < VIRTIO_SCSI_REQUEST)
+		return;
+	s->resetting = vq;
+	if (!disk_drain(s->disk, virtio_dev_drain_ms(vdev)))
+		virtio_dev_stuck(vdev);
+	s->resetting = NULL;
+	while ((req = s->again)) {
+		s->again = req->next_free;
+		start(s, req);
+	}
+	disk_submit(s->disk);
+	burst_end(s);
+}
+
 static void scsi_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,
 			     unsigned int len)
 {
@@ -404,6 +430,7 @@ static const struct virtio_ops scsi_ops = {
 	.config_write = scsi_config_write,
 	.notify = scsi_notify,
 	.reset = scsi_reset,
+	.queue_reset = scsi_queue_reset,
 	.drain = scsi_drain,
 };
 

@@ -23,6 +23,7 @@
 #include "virtio/virtio_console.h"
 #include "virtio/virtio_net.h"
 #include "virtio/virtio_rng.h"
+#include "virtio/virtio_scsi.h"
 #include "virtq_rig.h"
 
 #define NEXT VRING_DESC_F_NEXT
@@ -427,6 +428,74 @@ static void disk_queue_alone(void **state)
 	unlink(path);
 }
 
+/* SCSI reads 1024 bytes of sector 8 on two queues, whose pages are as the disk's. */
+static void scsi_post(struct disk_rig *r, unsigned int queue, const uint8_t *cdb, uint32_t in)
+{
+	uint8_t *page = r->mem + queue * 4096ul;
+	gpa_t at = r->buf + queue * 4096ul;
+	struct ring *q = &r->q[queue];
+
+	memset(page, 0xee, 4096);
+	memset(page, 0, 51);
+	page[0] = 1; /* target 0, LUN 0 */
+	memcpy(page + 19, cdb, 10);
+	ring_desc(q, 0, at, 51, NEXT, 1);
+	ring_desc(q, 1, at + 128, 108, (uint16_t)(WRITE | (in ? NEXT : 0)), 2);
+	ring_desc(q, 2, at + 512, in, WRITE, 0);
+	ring_post(q, 0);
+	ring_kick(q);
+	guest_sync(r->g);
+}
+
+static void scsi_queue_alone(void **state)
+{
+	static const uint8_t ready[10] = { 0 }, read[10] = { 0x28, 0, 0, 0, 0, 8, 0, 0, 2, 0 };
+	char path[] = "/tmp/virtio_ring_features.XXXXXX", spec[96];
+	struct disk_rig r = { .fd = mkstemp(path) };
+	uint32_t id, len;
+	struct dev *dev;
+	unsigned int i;
+
+	(void)state;
+	assert_true(r.fd >= 0 && !ftruncate(r.fd, IMAGE));
+	memset(spec, 0x5a, sizeof(spec));
+	assert_int_equal(pwrite(r.fd, spec, 64, 4096), 64);
+	r.g = guest_new(4 * MIB);
+	snprintf(spec, sizeof(spec), "scsi-disk,queues=2,on-error=stop,path=%s", path);
+	dev = guest_device(r.g, &scsi_disk_class, spec);
+	r.buf = guest_alloc(r.g, 8192, 4096);
+	r.mem = guest_ptr(r.g, r.buf, 8192);
+	guest_start(r.g);
+	driver_open(&r.d, r.g, dev);
+	assert_true(driver_negotiate(&r.d, VERSION_1 | RESET));
+	for (i = 0; i < 2; i++)
+		ring_open(&r.q[i], &r.d, VIRTIO_SCSI_REQUEST + i, 16, VIRTIO_MSI_NO_VECTOR);
+	driver_set_status(&r.d, VIRTIO_CONFIG_S_DRIVER_OK);
+	scsi_post(&r, 0, ready, 0); /* takes the unit attention */
+	assert_true(ring_wait(&r.q[0], &id, &len));
+	assert_int_equal(ftruncate(r.fd, 9 * 512 + 256), 0);
+	scsi_post(&r, 0, read, 1024);
+	scsi_post(&r, 1, read, 1024);
+	assert_true(guest_logged(r.g, "it waits"));
+	reset_queue(&r.d, VIRTIO_SCSI_REQUEST);
+	memset(r.mem, 0xc3, 4096);
+	assert_int_equal(ftruncate(r.fd, IMAGE), 0);
+	assert_true(ring_wait(&r.q[1], &id, &len));
+	assert_int_equal(r.mem[4096 + 128 + 11], 0); /* VIRTIO_SCSI_S_OK */
+	assert_int_equal(r.mem[4096 + 128 + 10], 0); /* GOOD */
+	assert_int_equal(r.mem[4096 + 512 + 63], 0x5a);
+	assert_int_equal(r.mem[4096 + 512 + 1023], 0);
+	for (i = 0; i < 4096; i++)
+		assert_int_equal(r.mem[i], 0xc3);
+	ring_open(&r.q[0], &r.d, VIRTIO_SCSI_REQUEST, 8, VIRTIO_MSI_NO_VECTOR);
+	scsi_post(&r, 0, read, 1024);
+	assert_true(ring_wait(&r.q[0], &id, &len));
+	assert_int_equal(r.mem[128 + 10], 0);
+	guest_free(r.g);
+	close(r.fd);
+	unlink(path);
+}
+
 /* A device whose period is over: buffers that wait for the next are forgotten with their ring. */
 static void rng_while_it_waits(void **state)
 {
@@ -563,6 +632,7 @@ int main(void)
 		cmocka_unit_test(net_transmit),
 		cmocka_unit_test(net_receive),
 		cmocka_unit_test(disk_queue_alone),
+		cmocka_unit_test(scsi_queue_alone),
 		cmocka_unit_test(net_in_order),
 		cmocka_unit_test(rng_while_it_waits),
 		cmocka_unit_test(who_offers_what),
