@@ -46,10 +46,10 @@ static struct virtio_net *vdev_to_net(struct virtio_dev *vdev)
 /* Sends the buffer in hand. False: the back end is full. */
 static bool tx_frame(struct virtio_net *n, unsigned int pair)
 {
-	struct iovec *iov = virtq_elem_out(&n->elem);
+	struct iovec *iov = virtq_elem_out(&n->tx);
 	unsigned int count;
 
-	count = iov_skip(&iov, n->elem.out_count, n->header_size - n->net.header);
+	count = iov_skip(&iov, n->tx.out_count, n->header_size - n->net.header);
 	return net_send(&n->net, pair, iov, count);
 }
 
@@ -59,12 +59,12 @@ static bool tx_pass(struct virtio_net *n, unsigned int pair, struct virtq *vq, u
 	int ret;
 
 	while (*budget) {
-		ret = virtq_pop(vq, &n->elem);
+		ret = virtq_pop(vq, &n->tx);
 		if (ret <= 0)
 			return !ret;
-		if (n->elem.out_len < n->header_size) {
+		if (n->tx.out_len < n->header_size) {
 			virtq_fail(vq, "frame of %llu bytes, less than its header",
-				   (unsigned long long)n->elem.out_len);
+				   (unsigned long long)n->tx.out_len);
 			return false;
 		}
 		if (!tx_frame(n, pair)) {
@@ -72,7 +72,7 @@ static bool tx_pass(struct virtio_net *n, unsigned int pair, struct virtq *vq, u
 			n->pairs[pair].tx_waiting = true;
 			return false;
 		}
-		virtq_push(vq, &n->elem, 0);
+		virtq_push(vq, &n->tx, 0);
 		(*budget)--;
 	}
 	/* Others have a turn; then go on, if there is anything to go on with. */
@@ -272,7 +272,8 @@ static int make_queues(struct virtio_net *n, struct err *err)
 	ret = virtio_pci_init(&n->vpci, &net_ops, CLASS_ETHERNET, sizes, i + 1, err);
 	if (ret)
 		return ret;
-	if (virtq_elem_init(&n->elem, virtio_net_rx_queue(n, 0)))
+	if (virtq_elem_init(&n->elem, virtio_net_rx_queue(n, 0)) ||
+	    virtq_elem_init(&n->tx, virtio_net_tx_queue(n, 0)))
 		return err_set(err, -ENOMEM, "no memory for buffers");
 	return 0;
 }
@@ -312,6 +313,7 @@ static void virtio_net_destroy(struct dev *dev)
 	net_close(&n->net);
 	virtio_pci_done(&n->vpci);
 	virtq_elem_done(&n->elem);
+	virtq_elem_done(&n->tx);
 	free(n->pairs);
 }
 

@@ -53,7 +53,9 @@ struct virtio_net {
 	bool standby;
 
 	struct net net;
-	struct virtq_elem elem; /* the buffer in hand: nothing is allocated for a frame */
+	/* The buffers in hand: nothing is allocated for a frame. The one that is sent is its own, for a
+	 * back end may answer from within. */
+	struct virtq_elem elem, tx;
 	struct virtio_net_pair *pairs;
 	unsigned int pair_count;
 	unsigned int active;	  /* pairs that the driver uses (5.1.6.5.5) */

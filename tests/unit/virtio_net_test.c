@@ -511,6 +511,38 @@ static void endless_supply(void **state)
 	unlock(r);
 }
 
+static void answer(void *opaque)
+{
+	static uint8_t frame[60] = { 1 };
+	struct iovec iov = { frame, sizeof(frame) };
+
+	(void)opaque;
+	tester.host->deliver(tester.net, 0, &iov, 1);
+}
+
+/* A back end may answer before it has looked at what is sent: neither ring gets the other's. */
+static void answered_from_within(void **state)
+{
+	struct rig *r = *state;
+	uint32_t id, len;
+
+	post_rx(r, 4, 2048);
+	memset(r->mem + 16384, 0x77, 72);
+	ring_desc(&r->tx, 9, r->buf + 16384, 72, 0, 0);
+	lock(r);
+	tester.sending = answer;
+	unlock(r);
+	ring_post(&r->tx, 9);
+	kick_tx(r);
+	assert_true(ring_used(&r->tx, &id, &len));
+	assert_int_equal(id, 9);
+	assert_true(ring_used(&r->rx, &id, &len));
+	assert_int_equal(id, 0);
+	assert_int_equal(len, HEADER + 60);
+	assert_int_equal(tester.last_len, 60);
+	assert_int_equal(tester.last[0], 0x77);
+}
+
 /* From ring to ring through libslirp. */
 
 static size_t rx_frame(struct rig *r, uint8_t *f, size_t room)
@@ -751,6 +783,7 @@ int main(void)
 		T(bad_receive_buffers),
 		T(no_driver),
 		T(endless_supply),
+		T(answered_from_within),
 		U(pings_the_host),
 		U(goes_while_in_use),
 		cmocka_unit_test(cost_of_packets),
