@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Leases for viaduct: sriov/lease.h with the libraries that VF settings need, as a module that only
- * a guest with pool= loads. The functions are those of lease.h; settings are the module's matter.
+ * Leases and VF settings for viaduct: sriov/lease.h and vf_set.h with the libraries that settings
+ * need, as a module that only a guest with pool= or mac= for a VF loads.
  */
 #ifndef VIADUCT_VFIO_LEASE_MODULE_H
 #define VIADUCT_VFIO_LEASE_MODULE_H
@@ -19,6 +19,11 @@ struct lease_module {
 	/* Which one acquire would take now; nothing is changed. */
 	int (*peek)(const struct host *host, const char *pool, const struct lease_by *by,
 		    struct pci_addr *ret, struct err *err);
+	/* Gives the VF @vf the address @mac (VF_ATTR_MAC) by its PF, and says which it had. One that
+	 * has it already takes neither a lock nor privileges. Also -ENOTSUP: it is no VF, or its
+	 * card has no such setting. */
+	int (*mac)(const struct host *host, const struct pci_addr *vf, uint64_t mac,
+		   uint64_t *ret_before, struct err *err);
 };
 
 #endif

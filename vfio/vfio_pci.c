@@ -61,6 +61,8 @@ static int vfio_pci_probe(struct dev *dev, struct err *err)
 	if (!ret)
 		ret = vfio_pci_find(vp, err);
 	if (!ret)
+		ret = vfio_pci_mac_check(vp, err);
+	if (!ret)
 		ret = vfio_pci_find_nodes(vp, err);
 	if (!ret)
 		ret = vfio_pci_find_bars(vp, err);
@@ -115,6 +117,8 @@ static int vfio_pci_realize(struct dev *dev, struct err *err)
 		ret = vfio_pci_find(vp, err);
 	iommu_given_own(dev->vm, &vp->idev);
 	if (!ret)
+		ret = vfio_pci_mac_set(vp, err);
+	if (!ret)
 		ret = iommu_attach(dev->vm, vp->row, &vp->idev, err);
 	if (!ret)
 		ret = iommu_token_set(&vp->idev, err);
@@ -151,6 +155,7 @@ static void vfio_pci_destroy(struct dev *dev)
 	vfio_pci_rom_done(vp);
 	vfio_region_done(&vp->config_region);
 	iommu_detach(dev->vm, &vp->idev);
+	vfio_pci_mac_back(vp);
 	vfio_pci_lease_drop(vp);
 }
 
@@ -205,6 +210,11 @@ static const struct opt_field vfio_pci_options[] = {
 	  .type = OPT_STR,
 	  .offset = offsetof(struct vfio_pci, lease.pool),
 	  .help = "in place of host=: a pool of vfctl's, any free function of which is leased" },
+	{ .name = "mac",
+	  .type = OPT_MAC,
+	  .offset = offsetof(struct vfio_pci, mac.want),
+	  .help = "of a network card's VF: its address, set through its PF for as long as the guest "
+		  "has it (as the PF has set it)" },
 	{ .name = "all-functions",
 	  .type = OPT_BOOL,
 	  .offset = offsetof(struct vfio_pci, all_functions),

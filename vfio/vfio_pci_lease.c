@@ -76,14 +76,14 @@ static void note(void *opaque, const char *text)
 	log_line(vp->pdev.dev.vm->log, LOG_INFO, "%s: %s", vp->pdev.dev.id, text);
 }
 
-static int module_load(struct vfio_pci *vp, struct err *err)
+int vfio_pci_lease_module(struct vfio_pci *vp, const char *asked, struct err *err)
 {
-	static const struct module_want want = { "viaduct-lease.so", "viaduct_lease_module",
-						 "pool=", "libnl-route-3" };
+	const struct module_want want = { "viaduct-lease.so", "viaduct_lease_module", asked,
+					  "libnl-route-3" };
 	const struct module_head *head;
-	int ret = module_open(&want, &vp->lease.handle, &head, err);
+	int ret = vp->lease.module ? 0 : module_open(&want, &vp->lease.handle, &head, err);
 
-	if (!ret)
+	if (!ret && !vp->lease.module)
 		vp->lease.module = container_of(head, const struct lease_module, head);
 	return ret;
 }
@@ -93,7 +93,7 @@ int vfio_pci_lease_take(struct vfio_pci *vp, struct err *err)
 	const struct lease_by by = { .idle = idle, .fits = fits, .note = note, .opaque = vp };
 	const struct vm_config *config = &vp->pdev.dev.vm->config;
 	struct lease lease;
-	int ret = vp->lease.module ? 0 : module_load(vp, err);
+	int ret = vfio_pci_lease_module(vp, "pool=", err);
 
 	if (ret)
 		return ret;

@@ -105,6 +105,11 @@ struct vfio_pci {
 		void *handle;
 		const struct lease_module *module;
 	} lease;
+	struct {
+		struct mac_addr want; /* option mac= */
+		uint64_t before;      /* VF_ATTR_MAC */
+		bool set;	      /* the VF had another before */
+	} mac;
 	uint64_t reset_round; /* vm->resets when a bus reset last reset it along with others */
 	struct vfio_pci_event event;
 };
@@ -140,6 +145,18 @@ int vfio_pci_lease_check(const struct host *host, const struct pci_addr *addr, c
 int vfio_pci_lease_take(struct vfio_pci *vp, struct err *err);
 /* Gives it back, when it was taken. After the function was closed, for it is reset. */
 void vfio_pci_lease_drop(struct vfio_pci *vp);
+
+/* Loads the module with leases and settings, once; @asked is the option that wants it ("pool="). */
+int vfio_pci_lease_module(struct vfio_pci *vp, const char *asked, struct err *err);
+
+/* --- vfio_pci_mac.c: mac=, the address of a VF, which is its PF's to set --- */
+
+/* Is idev.addr a VF, where mac= is given? Changes nothing. 0 or -EINVAL. */
+int vfio_pci_mac_check(struct vfio_pci *vp, struct err *err);
+/* Gives it the address. -ENODEV: we may not, and how it is done otherwise; -EINVAL: its card cannot. */
+int vfio_pci_mac_set(struct vfio_pci *vp, struct err *err);
+/* Gives it back the one it had. After the function was closed. */
+void vfio_pci_mac_back(struct vfio_pci *vp);
 
 /* --- vfio_pci_group.c: all functions of a card as one --- */
 
