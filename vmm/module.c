@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,4 +74,22 @@ int module_open(const struct module_want *want, void **ret_module,
 	*ret_module = module;
 	*ret_table = table;
 	return 0;
+}
+
+static bool program_at(const char *dir, const char *file, char *path, size_t size)
+{
+	int n = snprintf(path, size, "%s/%s", dir, file);
+
+	return n >= 0 && (size_t)n < size && !access(path, X_OK);
+}
+
+int module_find_program(const char *file, char *path, size_t size, struct err *err)
+{
+	char dir[PATH_MAX] = "";
+
+	if ((!program_dir(dir, sizeof(dir)) && program_at(dir, file, path, size)) ||
+	    program_at(VIADUCT_LIBEXEC_DIR, file, path, size))
+		return 0;
+	return err_set(err, -ENOENT, "the program %s is neither in %s nor in %s, or may not be run; "
+				     "install it there", file, dir, VIADUCT_LIBEXEC_DIR);
 }

@@ -7,6 +7,8 @@
 #ifndef VIADUCT_VMM_MODULE_H
 #define VIADUCT_VMM_MODULE_H
 
+#include <stddef.h>
+
 struct err;
 
 struct module_head {
@@ -27,5 +29,9 @@ struct module_want {
  */
 int module_open(const struct module_want *want, void **ret_module,
 		const struct module_head **ret_table, struct err *err);
+
+/* The path of a program that is run beside this one: next to it, or where such are installed
+ * (libexec). 0; -ENOENT: it is in neither place, or may not be run. */
+int module_find_program(const char *file, char *path, size_t size, struct err *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "iov.h"
 #include "module.h"
+#include "net_bridge.h"
 #include "net_options.h"
 #include "net_tap.h"
 #include "net_user.h"
@@ -32,6 +33,7 @@ static int net_check_user(const struct net_config *config, struct err *err)
 static const struct net_row net_rows[] = {
 	{ "user", NULL, net_check_user, { "viaduct-slirp.so", "viaduct_net_module", "net=user", "libslirp" } },
 	{ "tap", &net_tap_ops, net_tap_check, { NULL, NULL, NULL, NULL } },
+	{ "bridge", &net_tap_ops, net_bridge_check, { NULL, NULL, NULL, NULL } },
 };
 
 static const struct net_row *net_row_find(const char *name)
@@ -67,6 +69,7 @@ static const struct net_own {
 	NET_OWN("user", "bootfile", bootfile),
 	NET_OWN("user", "hostfwd", hostfwd),
 	NET_OWN("user", "restrict", restricted),
+	NET_OWN("bridge", "bridge", bridge),
 	NET_OWN("tap", "ifname", ifname),
 	NET_OWN("tap", "fd", fd),
 	NET_OWN("tap", "script", script),

@@ -21,6 +21,8 @@ struct net_config {
 	/* user; net_user.h says what they mean */
 	char *subnet, *gateway, *dns, *dhcpstart, *tftp, *bootfile, *hostname, *hostfwd;
 	bool restricted;
+	/* bridge */
+	char *bridge;
 	/* tap */
 	char *ifname; /* NULL: the kernel chooses a name */
 	uint32_t fd;  /* 0: none; else of a tap that the caller opened, from then on the network's */
@@ -32,7 +34,7 @@ struct net_config {
 /* NOLINTBEGIN(bugprone-macro-parentheses): a type and a member cannot stand in any */
 #define NET_OPTIONS(type, member) \
 	{ "net", OPT_STR, offsetof(type, member.backend), 0, 0, false, \
-	  "what carries the frames: user (the default, no privileges needed) or tap" }, \
+	  "what carries the frames: user (the default, no privileges needed), tap or bridge" }, \
 	{ "subnet", OPT_STR, offsetof(type, member.subnet), 0, 0, false, \
 	  "user: the network (10.0.2.0/24)" }, \
 	{ "gateway", OPT_STR, offsetof(type, member.gateway), 0, 0, false, \
@@ -52,6 +54,8 @@ struct net_config {
 	  "joined by + (such as tcp:127.0.0.1:2222-:22+udp::5000-:5000)" }, \
 	{ "restrict", OPT_BOOL, offsetof(type, member.restricted), 0, 0, false, \
 	  "user: on: the guest reaches nothing but the gateway; hostfwd= leads in all the same" }, \
+	{ "bridge", OPT_STR, offsetof(type, member.bridge), 0, 0, false, \
+	  "bridge: its name; viaduct-bridge-helper makes a tap interface there, which takes no root" }, \
 	{ "ifname", OPT_STR, offsetof(type, member.ifname), 0, 0, false, \
 	  "tap: the interface, made if it is not there; the kernel's choice when not given" }, \
 	{ "fd", OPT_U32, offsetof(type, member.fd), 3, INT32_MAX, false, \

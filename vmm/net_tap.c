@@ -11,6 +11,10 @@
  * once a second it is looked whether the interface is there again. One that is gone is
  * opened again by name, and never made a second time: whoever deleted it meant it. A descriptor
  * that was passed in has no way back.
+ *
+ * An interface that the helper made on a bridge (net_bridge.h) is of no use when that is gone or has
+ * let it go: it is closed, and when there is a bridge of that name again the helper is asked for
+ * another.
  */
 #include "net_tap.h"
 
@@ -26,6 +30,7 @@
 #include "base/io.h"
 #include "base/util.h"
 #include "iov.h"
+#include "net_bridge.h"
 #include "net_options.h"
 #include "net_tap_if.h"
 #include "vm.h"
@@ -33,6 +38,8 @@
 #define TAP_BURST 64u  /* frames in one turn of the loop */
 #define TAP_HEADER 10u /* of a descriptor whose NIC wants none: sent as zeros, not looked at */
 #define TAP_LOOK_NS 1000000000ull
+#define TAP_LOOK_MAX_NS (64 * TAP_LOOK_NS) /* where the helper fails each time */
+#define TAP_BRIDGE_MS 2000 /* for which a guest that runs may stand while the helper works */
 #define TAP_FRAME_BYTES (NET_HEADER_MAX + NET_FRAME_MAX)
 
 enum tap_state { TAP_UP, TAP_DOWN, TAP_GONE };
@@ -63,6 +70,7 @@ struct net_tap {
 	bool filtered;
 	bool script_ran;
 	struct loop_timer *timer;
+	uint64_t look_ns; /* until it is looked again */
 	int changes_fd; /* -1: none is to be had, then a change is seen when frames are */
 	struct loop_watch *changes;
 	struct iovec iov[IOV_MAX];
@@ -106,25 +114,45 @@ static void tap_close_queues(struct net_tap *t)
 static int tap_open_names(struct net_tap *t, struct err *err)
 {
 	unsigned int i;
+	int fd;
 
 	for (i = 0; i < t->queue_count; i++) {
-		int fd = tap_if_open(t->name, t->queue_count > 1, err);
-
-		if (fd < 0) {
-			tap_close_queues(t);
+		fd = tap_if_open(t->name, t->queue_count > 1, err);
+		if (fd < 0)
 			return fd;
-		}
 		t->queues[i].fd = fd;
-		t->queues[i].detached = false;
 	}
 	/* Another program may have some of several, which the kernel does not mind. */
-	if (tap_if_queues(t->name) > t->queue_count) {
-		tap_close_queues(t);
+	if (tap_if_queues(t->name) > t->queue_count)
 		return err_set(err, -EBUSY, "net=tap: interface %s is in use by another program",
 			       t->name);
-	}
 	t->header = true;
 	return 0;
+}
+
+static int tap_open_bridge(struct net_tap *t, int wait_ms, struct err *err)
+{
+	int fds[NET_QUEUES_MAX], ret;
+	unsigned int i;
+
+	ret = net_bridge_taps(tap_config(t), t->queue_count, wait_ms, fds, err);
+	for (i = 0; !ret && i < t->queue_count; i++)
+		t->queues[i].fd = fds[i];
+	return ret ? ret : tap_if_adopt(fds[0], t->name, &t->header, err);
+}
+
+/* All queues, or none. */
+static int tap_open_queues(struct net_tap *t, int wait_ms, struct err *err)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < t->queue_count; i++)
+		t->queues[i].detached = false;
+	ret = tap_config(t)->bridge ? tap_open_bridge(t, wait_ms, err) : tap_open_names(t, err);
+	if (ret)
+		tap_close_queues(t);
+	return ret;
 }
 
 static int tap_open_fd(struct net_tap *t, int fd, struct err *err)
@@ -219,7 +247,10 @@ static void tap_lost(struct net_tap *t, enum tap_state state)
 	t->state = state;
 	tap_watch_all(t, NULL);
 	log_limited(t->net->vm->log, &t->net->limit, LOG_WARN, "%s: interface %s is %s: no link%s",
-		    t->net->id, t->name, state == TAP_DOWN ? "down" : "gone",
+		    t->net->id, t->name,
+		    state == TAP_DOWN	  ? "down" :
+		    tap_config(t)->bridge ? "not on its bridge" :
+					    "gone",
 		    tap_comes_back(t) ? " until it is back" :
 					" any more, fd= cannot be opened again");
 	/* At once: there may be frames that wait for room. Not from here, the NIC may be sending. */
@@ -239,48 +270,66 @@ static void tap_drop_waiting(struct net_tap *t)
 	}
 }
 
+/* What has become of the descriptors' interface. */
+static enum tap_state tap_now(struct net_tap *t)
+{
+	struct tap_if_place place;
+	short flags;
+	int ret = tap_if_ask(t->queues[0].fd, t->name, &flags);
+
+	if (ret == -EBADFD)
+		return TAP_GONE;
+	/* One of another network namespace is not seen, and passes frames all the same. */
+	if (ret)
+		return TAP_UP;
+	if (tap_config(t)->bridge && !tap_if_place(t->name, &place) && !place.master)
+		return TAP_GONE;
+	return flags & IFF_UP ? TAP_UP : TAP_DOWN;
+}
+
+static bool tap_reopen(struct net_tap *t)
+{
+	const char *bridge = tap_config(t)->bridge;
+	struct err err = { 0 };
+	short flags;
+
+	tap_close_queues(t);
+	if (bridge ? !if_nametoindex(bridge) : tap_if_flags(t->name, 0, &flags))
+		return false;
+	if (!tap_open_queues(t, TAP_BRIDGE_MS, &err) && !tap_configure(t)) {
+		t->look_ns = TAP_LOOK_NS;
+		return true;
+	}
+	tap_close_queues(t);
+	if (bridge && t->look_ns < TAP_LOOK_MAX_NS)
+		t->look_ns *= 2;
+	log_limited(t->net->vm->log, &t->net->limit, LOG_WARN, "%s: not again: %s", t->net->id,
+		    err.msg);
+	return false;
+}
+
 /* Is it there again? */
 static bool tap_is_back(struct net_tap *t)
 {
-	short flags = 0;
-	int ret = tap_if_flags(t->name, 0, &flags);
-
-	if (ret == -ENODEV && !tap_config(t)->fd)
-		t->state = TAP_GONE;
-	if (!ret && t->state == TAP_GONE) {
-		tap_close_queues(t);
-		ret = tap_open_names(t, NULL);
-		if (!ret)
-			ret = tap_configure(t);
-		if (!ret)
-			t->state = TAP_DOWN;
-	}
-	return !ret && flags & IFF_UP;
+	if (t->state == TAP_GONE && !tap_reopen(t))
+		return false;
+	t->state = tap_now(t);
+	return t->state == TAP_UP;
 }
 
 /* An interface has changed. */
 static void tap_changed(void *opaque, uint32_t events)
 {
 	struct net_tap *t = opaque;
-	char name[IFNAMSIZ] = "";
-	short flags = 0;
-	int ret;
 
 	(void)events;
 	if (!tap_if_changed(t->changes_fd, t->index))
 		return;
-	if (t->state != TAP_UP) {
+	if (t->state == TAP_UP)
+		tap_lost(t, tap_now(t));
+	/* The helper's own interfaces are such changes: it has its pace. */
+	else if (t->state == TAP_DOWN || !tap_config(t)->bridge)
 		loop_timer_set(t->timer, 1);
-		return;
-	}
-	ret = tap_if_ask(t->queues[0].fd, name, &flags);
-	if (ret) {
-		tap_lost(t, TAP_GONE);
-		return;
-	}
-	memcpy(t->name, name, IFNAMSIZ);
-	if (!(flags & IFF_UP))
-		tap_lost(t, TAP_DOWN);
 }
 
 static void tap_look(void *opaque)
@@ -291,15 +340,14 @@ static void tap_look(void *opaque)
 	if (!tap_comes_back(t))
 		return;
 	if (!tap_is_back(t)) {
-		loop_timer_set(t->timer, TAP_LOOK_NS);
+		loop_timer_set(t->timer, t->look_ns);
 		return;
 	}
-	t->state = TAP_UP;
 	t->index = if_nametoindex(t->name);
 	if (tap_watch_all(t, NULL)) {
 		t->state = TAP_DOWN;
 		tap_watch_all(t, NULL);
-		loop_timer_set(t->timer, TAP_LOOK_NS);
+		loop_timer_set(t->timer, t->look_ns);
 		return;
 	}
 	log_limited(t->net->vm->log, &t->net->limit, LOG_INFO, "%s: interface %s is back",
@@ -495,6 +543,19 @@ static void tap_close(void *state)
 	free(t);
 }
 
+/* It has the bridge's. */
+static int tap_check_mtu(const struct net_tap *t, struct err *err)
+{
+	const struct net_config *config = tap_config(t);
+	struct tap_if_place place;
+
+	if (!config->mtu || tap_if_place(t->name, &place) || place.mtu >= config->mtu)
+		return 0;
+	return err_set(err, -EINVAL, "net=bridge: bridge=%s: its MTU is %u, too little for mtu=%u; run: "
+				     "ip link set %s mtu %u", config->bridge, place.mtu, config->mtu,
+		       config->bridge, config->mtu);
+}
+
 /* An interface that a script does not look after is set up here, where that is allowed. */
 static int tap_prepare(struct net_tap *t, struct err *err)
 {
@@ -504,6 +565,8 @@ static int tap_prepare(struct net_tap *t, struct err *err)
 
 	if (config->fd)
 		return 0;
+	if (config->bridge)
+		return tap_check_mtu(t, err);
 	if (config->mtu)
 		ret = tap_if_set_mtu(t->name, config->mtu, err);
 	if (!ret && config->script)
@@ -521,7 +584,8 @@ static int tap_open_all(struct net_tap *t, struct err *err)
 
 	if (config->ifname)
 		memcpy(t->name, config->ifname, strlen(config->ifname));
-	ret = config->fd ? tap_open_fd(t, (int)config->fd, err) : tap_open_names(t, err);
+	ret = config->fd ? tap_open_fd(t, (int)config->fd, err) :
+			   tap_open_queues(t, NET_BRIDGE_WAIT_MS, err);
 	if (ret)
 		return ret;
 	ret = tap_configure(t);
@@ -534,7 +598,6 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 {
 	unsigned int count = net_queues(net->config), i;
 	struct net_tap *t = calloc(1, sizeof(*t) + count * sizeof(t->queues[0]));
-	short flags = 0;
 	int ret;
 
 	if (!t)
@@ -543,6 +606,7 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 	t->host = host;
 	t->queue_count = count;
 	t->active = 1;
+	t->look_ns = TAP_LOOK_NS;
 	t->changes_fd = tap_if_changes();
 	for (i = 0; i < count; i++)
 		t->queues[i] = (struct tap_queue){ .tap = t, .index = i, .fd = -1 };
@@ -560,8 +624,7 @@ static int tap_open(struct net *net, const struct net_host *host, void **ret_sta
 	}
 	*ret_state = t;
 	t->index = if_nametoindex(t->name);
-	if (!tap_if_flags(t->name, 0, &flags) && !(flags & IFF_UP))
-		tap_lost(t, TAP_DOWN);
+	tap_lost(t, tap_now(t));
 	return 0;
 }
 

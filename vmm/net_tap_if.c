@@ -20,6 +20,8 @@
 #include "base/util.h"
 #include "net.h"
 
+#define LINK_BYTES 16384 /* more than is to be said of one interface */
+
 static int tap_fail(const char *name, bool several, int ret, struct err *err)
 {
 	const char *who = name[0] ? name : "(new)";
@@ -180,7 +182,8 @@ static unsigned int attr_u32(const struct rtattr *at)
 	return value;
 }
 
-unsigned int tap_if_queues(const char *name)
+/* What the kernel says of the interface @name into @buf. Its attributes and their length, or NULL. */
+static const struct rtattr *link_get(const char *name, void *buf, size_t size, unsigned int *ret_len)
 {
 	struct {
 		struct nlmsghdr h;
@@ -188,24 +191,45 @@ unsigned int tap_if_queues(const char *name)
 	} ask = { .h = { .nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETLINK,
 			 .nlmsg_flags = NLM_F_REQUEST },
 		  .info = { .ifi_index = (int)if_nametoindex(name) } };
-	_Alignas(struct nlmsghdr) char buf[16384];
-	const struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf;
+	const struct nlmsghdr *h = buf;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	const struct rtattr *data;
 	ssize_t n = -1;
 
 	if (fd < 0)
-		return 0;
+		return NULL;
 	if (send(fd, &ask, sizeof(ask), 0) == sizeof(ask))
-		n = recv(fd, buf, sizeof(buf), 0);
+		n = recv(fd, buf, size, 0);
 	close(fd);
-	if (n < 0 || !NLMSG_OK(h, (unsigned int)n) || h->nlmsg_type != RTM_NEWLINK)
-		return 0;
-	data = attr_within(attr_find(IFLA_RTA(NLMSG_DATA(h)), (unsigned int)IFLA_PAYLOAD(h),
-				     IFLA_LINKINFO),
-			   IFLA_INFO_DATA);
+	if (n < 0 || !NLMSG_OK(h, (unsigned int)n) || h->nlmsg_type != RTM_NEWLINK ||
+	    h->nlmsg_len < NLMSG_LENGTH(sizeof(ask.info)))
+		return NULL;
+	*ret_len = (unsigned int)IFLA_PAYLOAD(h);
+	return IFLA_RTA(NLMSG_DATA(h));
+}
+
+unsigned int tap_if_queues(const char *name)
+{
+	_Alignas(struct nlmsghdr) char buf[LINK_BYTES];
+	const struct rtattr *all, *data;
+	unsigned int len = 0;
+
+	all = link_get(name, buf, sizeof(buf), &len);
+	data = attr_within(all ? attr_find(all, len, IFLA_LINKINFO) : NULL, IFLA_INFO_DATA);
 	return attr_u32(attr_within(data, IFLA_TUN_NUM_QUEUES)) +
 	       attr_u32(attr_within(data, IFLA_TUN_NUM_DISABLED_QUEUES));
+}
+
+int tap_if_place(const char *name, struct tap_if_place *ret_place)
+{
+	_Alignas(struct nlmsghdr) char buf[LINK_BYTES];
+	unsigned int len = 0;
+	const struct rtattr *all = link_get(name, buf, sizeof(buf), &len);
+
+	if (!all)
+		return -ENODEV;
+	ret_place->master = attr_u32(attr_find(all, len, IFLA_MASTER));
+	ret_place->mtu = attr_u32(attr_find(all, len, IFLA_MTU));
+	return 0;
 }
 
 int tap_if_changes(void)

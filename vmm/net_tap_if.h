@@ -35,6 +35,12 @@ int tap_if_ask(int fd, char ret_name[IFNAMSIZ], short *ret_flags);
 /* How many queues of the interface @name are open, in whatever program. 0: it has one, or the kernel
  * does not say. */
 unsigned int tap_if_queues(const char *name);
+/* The bridge or the like that the interface is a port of (an index, 0: none), and its MTU. */
+struct tap_if_place {
+	unsigned int master, mtu;
+};
+/* 0; or -errno: it is not there, or the kernel does not say. */
+int tap_if_place(const char *name, struct tap_if_place *ret_place);
 /* A socket that is readable when an interface of this network namespace changes (rtnetlink); to be
  * drained by tap_if_changed(). -errno. */
 int tap_if_changes(void);
