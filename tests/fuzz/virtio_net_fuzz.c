@@ -3,8 +3,9 @@
  * A driver that does anything with virtio-net's queues, and a back end that delivers, refuses and
  * goes as it likes: the first byte picks the rings' format, or a driver of the legacy interface,
  * each further one an operation, whose operands follow. What must hold: no sanitizer says a word, no queue has more buffers out than its
- * ring has entries, a frame sent is no longer than a frame can be, and after a reset, of the device
- * or of one queue, nothing is under way.
+ * ring has entries, a frame sent is no longer than a frame can be, buffers come back in the order in
+ * which they were made available, and after a reset, of the device or of one queue, nothing is under
+ * way.
  */
 #include "fuzz.h"
 
@@ -64,8 +65,12 @@ struct fuzz {
 	struct fuzz_input in;
 	bool packed, legacy;
 	uint16_t posted[QUEUES_MAX];
+	uint16_t heads[QUEUES_MAX][RING_SIZE]; /* split: what was posted, */
+	uint16_t checked[QUEUES_MAX];	       /* and up to where it was seen to come back */
+	bool overrun[QUEUES_MAX];	       /* the driver wrote over what it had posted */
 	bool full; /* the back end */
 	bool refuses;
+	bool echoes; /* from within send() */
 };
 
 static struct fuzz fuzz;
@@ -92,13 +97,17 @@ static bool backend_send(void *state, unsigned int queue, const struct iovec *io
 			 unsigned int count)
 {
 	static uint8_t bytes[NET_FRAME_MAX + NET_HEADER_MAX];
-	const struct fuzz *f = state;
+	struct fuzz *f = state;
 	size_t len = iov_size(iov, count);
+	struct iovec answer;
 
 	MUST(queue < f->pairs && len >= NET_FRAME_MIN + f->n->net.header && len <= sizeof(bytes));
 	if (f->full)
 		return false;
 	MUST(iov_gather(iov, count, bytes, sizeof(bytes)) == len);
+	answer = (struct iovec){ bytes, len };
+	if (f->echoes)
+		f->host->deliver(&f->n->net, queue, &answer, 1);
 	return true;
 }
 
@@ -168,6 +177,8 @@ static void enable(struct fuzz *f, unsigned int queue)
 	vq->device = vq->desc + 0x2000;
 	virtio_queue_enable(vq);
 	f->posted[queue] = 0;
+	f->checked[queue] = 0;
+	f->overrun[queue] = false;
 }
 
 static void start(struct fuzz *f)
@@ -217,18 +228,44 @@ static void write_desc(struct fuzz *f, unsigned int queue)
 	}
 }
 
+static void post_head(struct fuzz *f, unsigned int queue, uint16_t head)
+{
+	uint16_t at = f->posted[queue]++;
+	uint8_t *avail = ring(f, queue, 1);
+
+	if ((uint16_t)(at - f->checked[queue]) >= RING_SIZE)
+		f->overrun[queue] = true;
+	f->heads[queue][at % RING_SIZE] = head;
+	put_le16(avail + 4 + at % RING_SIZE * 2ul, head);
+	put_le16(avail + 2, f->posted[queue]);
+}
+
+/* VIRTIO_F_IN_ORDER is kept, whoever asked for it. */
+static void check_order(struct fuzz *f, unsigned int queue)
+{
+	const uint8_t *used = ring(f, queue, 2);
+
+	if (f->packed || f->overrun[queue] || !f->vdev->queues[queue].enabled)
+		return;
+	for (; f->checked[queue] != get_le16(used + 2); f->checked[queue]++) {
+		unsigned int at = f->checked[queue] % RING_SIZE;
+
+		MUST(get_le32(used + 4 + at * 8ul) == f->heads[queue][at]);
+	}
+}
+
 /* Split: an entry. Packed: a good buffer at the place where the device looks next. */
 static void post(struct fuzz *f, unsigned int queue)
 {
-	uint8_t *avail = ring(f, queue, 1), *d;
-	uint16_t at = f->posted[queue]++;
+	uint16_t at = f->posted[queue];
 	bool wrap = !(at / RING_SIZE & 1);
+	uint8_t *d;
 
 	if (!f->packed) {
-		put_le16(avail + 4 + at % RING_SIZE * 2ul, fuzz_u8(&f->in) % (RING_SIZE + 1));
-		put_le16(avail + 2, f->posted[queue]);
+		post_head(f, queue, fuzz_u8(&f->in) % (RING_SIZE + 1));
 		return;
 	}
+	f->posted[queue]++;
 	d = ring(f, queue, 0) + at % RING_SIZE * 16ul;
 	put_le64(d, DATA_AT + fuzz_u8(&f->in) * 64u);
 	put_le32(d + 8, fuzz_u16(&f->in));
@@ -269,8 +306,7 @@ static void command(struct fuzz *f)
 	put_le64(d + 32, DATA_AT + 0x10000);
 	put_le32(d + 40, 1);
 	put_le16(d + 44, VRING_DESC_F_WRITE);
-	put_le16(ring(f, queue, 1) + 4 + f->posted[queue]++ % RING_SIZE * 2ul, 0);
-	put_le16(ring(f, queue, 1) + 2, f->posted[queue]);
+	post_head(f, queue, 0);
 	notify(f, queue);
 }
 
@@ -321,6 +357,8 @@ static void backend(struct fuzz *f, unsigned int pair)
 		net_set_link(&f->n->net, what & 16);
 	if (what & 32)
 		f->refuses = !f->refuses;
+	if (what & 64)
+		f->echoes = !f->echoes;
 }
 
 static void config(struct fuzz *f)
@@ -380,8 +418,10 @@ static void step(struct fuzz *f)
 		virtio_dev_running_changed(f->vdev);
 		break;
 	}
-	for (i = 0; i < f->vdev->queue_count; i++)
+	for (i = 0; i < f->vdev->queue_count; i++) {
 		MUST(f->vdev->queues[i].inflight <= f->vdev->queues[i].size);
+		check_order(f, i);
+	}
 }
 
 /* Once for the process: what one input leaves behind, the reset at the next one's start takes. Where
@@ -421,7 +461,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mode = fuzz_u8(&f->in) % 3;
 	f->packed = mode == 1;
 	f->legacy = mode == 2;
-	f->full = f->refuses = false;
+	f->full = f->refuses = f->echoes = false;
 	pthread_mutex_lock(&f->vdev->dev->lock);
 	net_set_link(&f->n->net, true);
 	f->host->link(&f->n->net, true);
