@@ -39,7 +39,7 @@ int iothread_new(struct iothread **ret_thread, pthread_mutex_t *lock, const stru
 		return err_sys(err, -ENOMEM, "I/O thread");
 	t->log = log;
 	ret = loop_new_ring(&t->loop, lock, err);
-	if (ret == -ENOSYS)
+	if (ret == -ENOSYS || ret == -EPERM) /* the disk says what that means */
 		ret = loop_new(&t->loop, err);
 	if (ret) {
 		free(t);

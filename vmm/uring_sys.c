@@ -11,7 +11,8 @@ int uring_sys_enter(struct io_uring *ring, unsigned int to_submit, unsigned int 
 	struct io_uring_getevents_arg arg = { .ts = (uintptr_t)&ts };
 	unsigned int flags = wait ? IORING_ENTER_GETEVENTS : 0, fd = (unsigned int)ring->ring_fd;
 
-	if (!ms)
+	/* Before Linux 5.11 it waits for however long it takes. */
+	if (!ms || !(ring->features & IORING_FEAT_EXT_ARG))
 		return io_uring_enter(fd, to_submit, wait, flags, NULL);
 	return io_uring_enter2(fd, to_submit, wait, flags | IORING_ENTER_EXT_ARG, (sigset_t *)&arg,
 			       sizeof(arg));

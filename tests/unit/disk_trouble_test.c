@@ -15,6 +15,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
+#include <linux/virtio_scsi.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@
 #include "fake_kvm.h"
 #include "fake_uring.h"
 #include "virtio/virtio_blk.h"
+#include "virtio/virtio_scsi.h"
 
 #define NEXT VRING_DESC_F_NEXT
 #define WRITE VRING_DESC_F_WRITE
@@ -353,6 +355,71 @@ static void no_end_in_sight(void **state)
 	}
 }
 
+/* SCSI: a reset of the unit waits no longer than a loop may, says that it failed, and the command
+ * goes on. */
+static void abort_of_what_hangs(void **state)
+{
+	struct rig *r = rig_new("");
+	struct ring control, requests;
+	struct driver d;
+	struct dev *dev;
+	char path[32] = "/tmp/disk_trouble.XXXXXX", spec[64];
+	struct virtio_scsi_cmd_req *req = (void *)r->head_mem;
+	struct virtio_scsi_cmd_resp *resp = (void *)(r->head_mem + BLOCK);
+	struct virtio_scsi_ctrl_tmf_req *tmf = (void *)(r->head_mem + 2 * BLOCK);
+	struct err err = { 0 };
+	uint32_t id, len;
+	int fd = mkstemp(path), i;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, IMAGE), 0);
+	snprintf(spec, sizeof(spec), "scsi-disk,path=%s", path);
+	dev = guest_device(r->g, &scsi_disk_class, spec);
+	assert_int_equal(pci_root_place(r->g->vm->pci, &err), 0);
+	driver_open(&d, r->g, dev);
+	guest_msix_on(r->g, d.pdev);
+	assert_true(driver_negotiate(&d, VERSION_1));
+	ring_open(&control, &d, VIRTIO_SCSI_CONTROL, SIZE, 1);
+	ring_open(&requests, &d, VIRTIO_SCSI_REQUEST, SIZE, 2);
+	driver_set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+	for (i = 0; i < 2; i++) { /* the first one hears of the reset */
+		if (i)
+			fake_uring_hold();
+		memset(req, 0, sizeof(*req));
+		req->lun[0] = 1;
+		req->cdb[0] = 0x28; /* READ(10) */
+		req->cdb[8] = 8;
+		ring_desc(&requests, 0, r->head, sizeof(*req), NEXT, 1);
+		ring_desc(&requests, 1, r->head + BLOCK, sizeof(*resp), NEXT | WRITE, 2);
+		ring_desc(&requests, 2, r->data, BLOCK, WRITE, 0);
+		ring_post(&requests, 0);
+		ring_kick(&requests);
+		if (!i)
+			assert_true(ring_wait(&requests, &id, &len));
+	}
+	guest_sync(r->g);
+	assert_int_equal(fake_uring_held(), 1);
+	memset(tmf, 0, sizeof(*tmf));
+	tmf->type = htole32(VIRTIO_SCSI_T_TMF);
+	tmf->subtype = htole32(VIRTIO_SCSI_T_TMF_LOGICAL_UNIT_RESET);
+	tmf->lun[0] = 1;
+	r->head_mem[3 * BLOCK] = CANARY;
+	ring_desc(&control, 0, r->head + 2 * BLOCK, sizeof(*tmf), NEXT, 1);
+	ring_desc(&control, 1, r->head + 3 * BLOCK, 1, WRITE, 0);
+	ring_post(&control, 0);
+	ring_kick(&control);
+	assert_true(ring_wait(&control, &id, &len));
+	assert_int_equal(r->head_mem[3 * BLOCK], VIRTIO_SCSI_S_FUNCTION_REJECTED);
+	assert_false(ring_used(&requests, &id, &len));
+	fake_uring_release(&dev->lock);
+	assert_true(ring_wait(&requests, &id, &len));
+	assert_int_equal(resp->response, VIRTIO_SCSI_S_OK);
+	assert_int_equal(resp->status, 0);
+	close(fd);
+	unlink(path);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +429,7 @@ int main(void)
 		cmocka_unit_test(errors_that_stay),
 		cmocka_unit_test(reset_of_a_disk_that_hangs),
 		cmocka_unit_test(no_end_in_sight),
+		cmocka_unit_test(abort_of_what_hangs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
