@@ -37,6 +37,18 @@ def read(path):
         return f.read()
 
 
+def cell(values):
+    """The median of sorted @values, and their spread where they differ."""
+    if not values:
+        return "-"
+    mid = statistics.median(values)
+    fmt = "{:.2f}" if isinstance(values[0], float) else "{:.0f}"
+    text = fmt.format(mid)
+    if values[0] != values[-1]:
+        text += f" [{fmt.format(values[0])}..{fmt.format(values[-1])}]"
+    return text
+
+
 class Bench:
     def __init__(self, args):
         self.a = args
@@ -249,15 +261,6 @@ class Bench:
                               **{v: sorted(got[v][key]) for v in vmms if key in got[v]}})
 
     def table(self):
-        def cell(values):
-            if not values:
-                return "-"
-            mid = statistics.median(values)
-            fmt = "{:.2f}" if isinstance(values[0], float) else "{:.0f}"
-            text = fmt.format(mid)
-            if values[0] != values[-1]:
-                text += f" [{fmt.format(values[0])}..{fmt.format(values[-1])}]"
-            return text
         vmms = ("viaduct", "microvm", "q35")
         print(f"\n{'median [least..most]':<48}" + "".join(f"{v:>24}" for v in vmms) +
               f"{'to microvm':>12}{'to q35':>9}")
