@@ -13,6 +13,7 @@
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <linux/virtio_scsi.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,8 @@ static void rig_free(struct rig *r)
 	test_free(r);
 }
 
-static unsigned int threads_of(const char *name)
+/* How many threads have that name; and how the last of them is scheduled. */
+static unsigned int threads_of(const char *name, int *ret_policy)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	struct dirent *e;
@@ -115,7 +117,10 @@ static unsigned int threads_of(const char *name)
 			continue;
 		if (read(fd, text, sizeof(text) - 1) > 0)
 			text[strcspn(text, "\n")] = '\0';
-		n += !strcmp(text, name);
+		if (!strcmp(text, name)) {
+			*ret_policy = sched_getscheduler((pid_t)strtol(e->d_name, NULL, 10));
+			n++;
+		}
 		close(fd);
 	}
 	closedir(tasks);
@@ -126,10 +131,11 @@ static unsigned int threads_of(const char *name)
 static bool threads_named(const char *name, unsigned int want)
 {
 	unsigned int tries = 5000;
+	int policy;
 
-	while (threads_of(name) != want && tries--)
+	while (threads_of(name, &policy) != want && tries--)
 		usleep(1000);
-	return threads_of(name) == want;
+	return threads_of(name, &policy) == want;
 }
 
 /* Reads of block first + i into place i; the head holds header and status. */
@@ -203,6 +209,7 @@ static void vcpu_stop(struct rig *r)
 static void serves_beside_the_loop(void **state)
 {
 	unsigned int round;
+	int policy;
 	struct rig *r = rig_new(&virtio_blk_class, "", 0);
 
 	(void)state;
@@ -215,6 +222,9 @@ static void serves_beside_the_loop(void **state)
 		check_data(r, round);
 	}
 	vcpu_stop(r);
+	/* It leaves a vCPU on its own processor its turn (G7). */
+	assert_int_equal(threads_of("io-d", &policy), 1);
+	assert_int_equal(policy, SCHED_BATCH);
 	assert_true(guest_msix_count(r->d.pdev, 1) > 0);
 	rig_free(r);
 	assert_true(threads_named("io-d", 0));
