@@ -107,7 +107,7 @@ static void req_done(struct disk_req *disk, int result)
 	struct virtio_blk_req *req = container_of(disk, struct virtio_blk_req, disk);
 	struct virtio_blk *b = disk->opaque;
 
-	if (result && b->resetting && b->resetting != req->vq) {
+	if (result && b->resetting && !(b->resetting >> req->vq->index & 1)) {
 		req->next_free = b->again;
 		b->again = req;
 		return;
@@ -272,11 +272,28 @@ static bool take(struct virtio_blk *b, struct virtq *vq)
 
 /* The virtio device. */
 
+/* The disk can only be drained as a whole, and a drain ends what waits for room or a second try. What
+ * ended so for the reset of another queue begins again where it had come to. */
+static void requests_again(struct virtio_blk *b)
+{
+	struct virtio_blk_req *req;
+
+	while ((req = b->again)) {
+		b->again = req->next_free;
+		req->disk.offset += req->disk.moved;
+		req->disk.len -= req->disk.moved;
+		disk_queue(b->disk, &req->disk);
+	}
+}
+
 static void blk_notify(struct virtio_dev *vdev, struct virtq *vq)
 {
 	struct virtio_blk *b = vdev_to_blk(vdev);
 	unsigned int budget = vq->size;
 
+	if (b->resetting)
+		return;
+	requests_again(b);
 	virtq_kick_off(vq);
 	do {
 		while (budget && take(b, vq))
@@ -288,46 +305,67 @@ static void blk_notify(struct virtio_dev *vdev, struct virtq *vq)
 		virtq_kick_again(vq); /* others have a turn */
 }
 
+static void queues_drained(struct virtio_blk *b)
+{
+	uint64_t resetting = b->resetting;
+
+	b->resetting = 0;
+	for (; resetting; resetting &= resetting - 1)
+		virtio_queue_drained(&b->vpci.vdev.queues[__builtin_ctzll(resetting)]);
+}
+
+static void queue_resets_end(struct virtio_blk *b)
+{
+	queues_drained(b);
+	requests_again(b);
+	disk_submit(b->disk);
+	virtio_dev_kick_all(&b->vpci.vdev);
+}
+
+/* Until it is over no queue takes anything: it never would be. */
+static bool blk_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
+{
+	struct virtio_blk *b = vdev_to_blk(vdev);
+
+	b->resetting |= BIT64(vq->index);
+	if (!disk_drain(b->disk, ms))
+		return false;
+	queue_resets_end(b);
+	return true;
+}
+
 static bool blk_drain(struct virtio_dev *vdev, unsigned int ms)
 {
 	struct virtio_blk *b = vdev_to_blk(vdev);
 
-	return !b->disk || disk_drain(b->disk, ms);
+	if (b->disk && !disk_drain(b->disk, ms))
+		return false;
+	queues_drained(b);
+	return true;
 }
 
 static void drained(void *opaque)
 {
 	struct virtio_blk *b = opaque;
 
-	virtio_dev_drained(&b->vpci.vdev);
+	if (b->vpci.vdev.resetting)
+		virtio_dev_drained(&b->vpci.vdev);
+	else
+		queue_resets_end(b);
 }
 
 static void blk_reset(struct virtio_dev *vdev)
 {
 	struct virtio_blk *b = vdev_to_blk(vdev);
+	struct virtio_blk_req *req;
 
 	b->wce = true;
 	b->answered = 0;
-}
-
-/* The disk can only be drained as a whole, and that ends what waits for room or a second try. What
- * ended so, and is not this queue's, begins again where it had come to. */
-static void blk_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
-{
-	struct virtio_blk *b = vdev_to_blk(vdev);
-	struct virtio_blk_req *req;
-
-	b->resetting = vq;
-	if (!disk_drain(b->disk, virtio_dev_drain_ms(vdev)))
-		virtio_dev_stuck(vdev);
-	b->resetting = NULL;
+	b->resetting = 0;
 	while ((req = b->again)) {
 		b->again = req->next_free;
-		req->disk.offset += req->disk.moved;
-		req->disk.len -= req->disk.moved;
-		disk_queue(b->disk, &req->disk);
+		req_put(b, req);
 	}
-	disk_submit(b->disk);
 }
 
 static void blk_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,

@@ -32,7 +32,7 @@ struct virtio_blk {
 	struct disk_user user;
 	struct disk *disk;
 	bool wce;		     /* what the guest wrote; the write cache is on at a reset */
-	struct virtq *resetting;     /* the queue that is reset alone */
+	uint64_t resetting;	     /* a bit for each queue that is reset alone */
 	struct virtio_blk_req *again; /* others' requests that its drain ended */
 	uint64_t answered;	     /* a bit for each queue that has buffers to signal */
 	struct virtio_blk_req *reqs; /* as many as can be in flight: nothing is allocated for one */

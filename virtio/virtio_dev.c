@@ -304,7 +304,7 @@ void virtio_queue_hand_over(struct virtq *vq, bool away)
 
 void virtio_queue_set_size(struct virtq *vq, uint16_t size)
 {
-	if (!vq->enabled && is_pow2(size) && size <= vq->size_max)
+	if (!vq->enabled && !vq->resetting && is_pow2(size) && size <= vq->size_max)
 		vq->size = size;
 }
 
@@ -313,7 +313,7 @@ void virtio_queue_enable(struct virtq *vq)
 	struct virtio_dev *vdev = vq->vdev;
 	struct err err = { 0 };
 
-	if (vq->enabled || vdev->resetting ||
+	if (vq->enabled || vq->resetting || vdev->resetting ||
 	    !(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK || vdev->legacy))
 		return;
 	vq->format = virtio_has(vdev, VIRTIO_F_RING_PACKED) ? &virtq_packed : &virtq_split;
@@ -328,28 +328,44 @@ void virtio_queue_enable(struct virtq *vq)
 		vdev->transport->doorbells(vdev);
 }
 
+static void queue_reset_end(struct virtq *vq)
+{
+	struct virtio_dev *vdev = vq->vdev;
+
+	virtq_reset(vq);
+	if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		vdev->transport->doorbells(vdev);
+}
+
 bool virtio_queue_reset(struct virtq *vq)
 {
 	struct virtio_dev *vdev = vq->vdev;
-	bool was_enabled = vq->enabled;
 
-	if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) || vdev->resetting ||
+	if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) || vdev->resetting || vq->resetting ||
 	    !virtio_has(vdev, VIRTIO_F_RING_RESET))
 		return false;
-	vq->enabled = false;
 	/* As in a reset of the device: what is under way ends while the ring is known. */
-	if (was_enabled)
-		vdev->ops->queue_reset(vdev, vq);
-	virtq_reset(vq);
-	if (was_enabled && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		vdev->transport->doorbells(vdev);
+	vq->resetting = vq->enabled;
+	vq->enabled = false;
+	if (!vq->resetting)
+		virtq_reset(vq);
+	else if (vdev->ops->queue_reset(vdev, vq, DRIVER_DRAIN_MS))
+		queue_reset_end(vq);
 	return true;
 }
 
-void virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq)
+void virtio_queue_drained(struct virtq *vq)
+{
+	if (vq->resetting)
+		queue_reset_end(vq);
+}
+
+bool virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
 {
 	(void)vdev;
 	(void)vq;
+	(void)ms;
+	return true;
 }
 
 void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue)

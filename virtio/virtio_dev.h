@@ -64,11 +64,15 @@ struct virtio_ops {
 	 */
 	bool (*drain)(struct virtio_dev *vdev, unsigned int ms);
 	/*
-	 * One queue is reset (2.6.1), and the others go on: drains as reset() does, for @vq alone.
-	 * @vq is not enabled any more, so nothing is popped from it. virtio_queue_idle() when
-	 * nothing is under way between two calls. NULL: VIRTIO_F_RING_RESET is not offered.
+	 * One queue is reset (2.6.1), and the others go on: waits, @ms at the most, until nothing
+	 * of @vq's is under way, and forgets what was popped from it. @vq is not enabled any more,
+	 * its ring is still known. virtio_queue_idle() when nothing is under way between two calls.
+	 * NULL: VIRTIO_F_RING_RESET is not offered.
+	 *
+	 * False when that was not enough. Then virtio_queue_drained() follows, unless a reset of
+	 * the device comes first; meanwhile the driver reads that its reset is not over.
 	 */
-	void (*queue_reset)(struct virtio_dev *vdev, struct virtq *vq);
+	bool (*queue_reset)(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms);
 	/*
 	 * NULL for a device that has nothing under way between two calls. The queues may be served
 	 * from now on, or no longer: DRIVER_OK and bus mastering came together, or one went. What
@@ -190,12 +194,14 @@ void virtio_queue_set_size(struct virtq *vq, uint16_t size);
 /* The driver enables the queue (4.1.4.3.2): ignored before FEATURES_OK and when it is enabled.
  * Addresses that cannot be are a violation. */
 void virtio_queue_enable(struct virtq *vq);
-/* The driver resets the queue (2.6.1.1): it is as after a reset of the device, and can be enabled
- * anew, of another size and elsewhere. Returns when ops->queue_reset() has drained. False: ignored,
- * because VIRTIO_F_RING_RESET was not negotiated. */
+/* The driver resets the queue (2.6.1.1). When that is over, which vq->resetting says, the queue is as
+ * after a reset of the device, and can be enabled anew, of another size and elsewhere. False: ignored,
+ * because VIRTIO_F_RING_RESET was not negotiated, or the last is not over. */
 bool virtio_queue_reset(struct virtq *vq);
+/* What ops->queue_reset() gave up waiting for has ended. */
+void virtio_queue_drained(struct virtq *vq);
 /* An ops->queue_reset() that has nothing to do. */
-void virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq);
+bool virtio_queue_idle(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms);
 /* The driver kicks, by an access that the kernel did not take. Out of range is ignored. */
 void virtio_dev_kick(struct virtio_dev *vdev, unsigned int queue);
 /* Kicks every running queue: memory came within reach again. */

@@ -196,19 +196,21 @@ static void net_reset(struct virtio_dev *vdev)
 }
 
 /* What waits for buffers, or in them, goes with the ring. */
-static void net_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+static bool net_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
 {
 	struct virtio_net *n = vdev_to_net(vdev);
 	unsigned int pair = vq->index / 2;
 
+	(void)ms;
 	if (vq->index == virtio_net_ctrl_index(n) || pair >= n->pair_count)
-		return;
+		return true;
 	if (vq->index % 2 == VIRTIO_NET_TX) {
 		n->pairs[pair].tx_waiting = false;
-		return;
+		return true;
 	}
 	virtio_net_rx_forget(n, pair);
 	net_drop_held(&n->net, pair);
+	return true;
 }
 
 static const struct virtio_ops net_ops = {

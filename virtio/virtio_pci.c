@@ -167,7 +167,6 @@ struct virtq *virtio_pci_selected(struct virtio_pci *vp)
 	return vp->queue_select < vp->vdev.queue_count ? &vp->vdev.queues[vp->queue_select] : NULL;
 }
 
-/* A reset is over when the driver's access returns, so queue_reset always reads as 0. */
 static uint32_t queue_read(struct virtio_pci *vp, uint64_t offset)
 {
 	const struct virtq *vq = virtio_pci_selected(vp);
@@ -183,6 +182,8 @@ static uint32_t queue_read(struct virtio_pci *vp, uint64_t offset)
 		return vq->enabled;
 	case VIRTIO_PCI_COMMON_Q_NOFF:
 		return vq->index;
+	case VIRTIO_PCI_COMMON_Q_RESET:
+		return vq->resetting;
 	case VIRTIO_PCI_COMMON_Q_DESCLO:
 		return (uint32_t)vq->desc;
 	case VIRTIO_PCI_COMMON_Q_DESCHI:
@@ -274,7 +275,7 @@ static void queue_write(struct virtio_pci *vp, uint64_t offset, uint32_t value)
 	default:
 		break;
 	}
-	if (vq->enabled)
+	if (vq->enabled || vq->resetting)
 		return;
 	if (offset == VIRTIO_PCI_COMMON_Q_DESCLO || offset == VIRTIO_PCI_COMMON_Q_DESCHI)
 		set_half(&vq->desc, value, offset == VIRTIO_PCI_COMMON_Q_DESCHI);

@@ -146,7 +146,7 @@ static void cmd_done(struct scsi_cmd *cmd)
 	struct virtio_scsi_req *req = container_of(cmd, struct virtio_scsi_req, cmd);
 	struct virtio_scsi *s = req->scsi;
 
-	if (s->resetting && s->resetting != req->vq && cmd->status != SCSI_GOOD) {
+	if (s->resetting && !(s->resetting >> req->vq->index & 1) && cmd->status != SCSI_GOOD) {
 		req->next_free = s->again;
 		s->again = req;
 		return;
@@ -335,10 +335,24 @@ static void control(struct virtio_scsi *s, struct virtq *vq)
 
 /* The virtio device. */
 
+/* As in virtio_blk.c; but a command of another queue that a drain ended begins anew. */
+static void requests_again(struct virtio_scsi *s)
+{
+	struct virtio_scsi_req *req;
+
+	while ((req = s->again)) {
+		s->again = req->next_free;
+		start(s, req);
+	}
+}
+
 static void scsi_notify(struct virtio_dev *vdev, struct virtq *vq)
 {
 	struct virtio_scsi *s = vdev_to_scsi(vdev);
 
+	if (s->resetting)
+		return;
+	requests_again(s);
 	if (vq->index >= VIRTIO_SCSI_REQUEST)
 		requests(s, vq);
 	else if (vq->index == VIRTIO_SCSI_CONTROL)
@@ -346,48 +360,71 @@ static void scsi_notify(struct virtio_dev *vdev, struct virtq *vq)
 	/* Events are for hot plug and changes of size, which are not offered. */
 }
 
+static void queues_drained(struct virtio_scsi *s)
+{
+	uint64_t resetting = s->resetting;
+
+	s->resetting = 0;
+	for (; resetting; resetting &= resetting - 1)
+		virtio_queue_drained(&s->vpci.vdev.queues[__builtin_ctzll(resetting)]);
+}
+
+static void queue_resets_end(struct virtio_scsi *s)
+{
+	queues_drained(s);
+	requests_again(s);
+	disk_submit(s->disk);
+	burst_end(s);
+	virtio_dev_kick_all(&s->vpci.vdev);
+}
+
+static bool scsi_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
+{
+	struct virtio_scsi *s = vdev_to_scsi(vdev);
+
+	if (vq->index < VIRTIO_SCSI_REQUEST)
+		return true;
+	s->resetting |= BIT64(vq->index);
+	if (!disk_drain(s->disk, ms))
+		return false;
+	queue_resets_end(s);
+	return true;
+}
+
 static bool scsi_drain(struct virtio_dev *vdev, unsigned int ms)
 {
 	struct virtio_scsi *s = vdev_to_scsi(vdev);
 
-	return !s->disk || disk_drain(s->disk, ms);
+	if (s->disk && !disk_drain(s->disk, ms))
+		return false;
+	queues_drained(s);
+	return true;
 }
 
 static void drained(void *opaque)
 {
 	struct virtio_scsi *s = opaque;
 
-	virtio_dev_drained(&s->vpci.vdev);
+	if (s->vpci.vdev.resetting)
+		virtio_dev_drained(&s->vpci.vdev);
+	else
+		queue_resets_end(s);
 }
 
 static void scsi_reset(struct virtio_dev *vdev)
 {
 	struct virtio_scsi *s = vdev_to_scsi(vdev);
+	struct virtio_scsi_req *req;
 
 	s->answered = 0;
+	s->resetting = 0;
+	while ((req = s->again)) {
+		s->again = req->next_free;
+		req_put(s, req);
+	}
 	s->sense_size = VIRTIO_SCSI_SENSE_SIZE;
 	s->cdb_size = VIRTIO_SCSI_CDB_SIZE;
 	scsi_unit_reset(&s->unit);
-}
-
-/* As in virtio_blk.c the drain ends what waits on other queues, too: that begins anew. */
-static void scsi_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
-{
-	struct virtio_scsi *s = vdev_to_scsi(vdev);
-	struct virtio_scsi_req *req;
-
-	if (vq->index < VIRTIO_SCSI_REQUEST)
-		return;
-	s->resetting = vq;
-	if (!disk_drain(s->disk, virtio_dev_drain_ms(vdev)))
-		virtio_dev_stuck(vdev);
-	s->resetting = NULL;
-	while ((req = s->again)) {
-		s->again = req->next_free;
-		start(s, req);
-	}
-	disk_submit(s->disk);
-	burst_end(s);
 }
 
 static void scsi_config_read(struct virtio_dev *vdev, unsigned int offset, void *buf,

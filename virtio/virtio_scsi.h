@@ -28,7 +28,7 @@ struct virtio_scsi {
 	struct scsi_unit unit;
 	uint32_t sense_size, cdb_size; /* what the driver wrote */
 	bool aborting;		       /* what fails now was aborted by the driver */
-	struct virtq *resetting;       /* the queue that is reset alone */
+	uint64_t resetting;	       /* a bit for each queue that is reset alone */
 	struct virtio_scsi_req *again; /* others' requests that its drain ended */
 	uint64_t answered;	       /* a bit for each queue that has buffers to signal */
 	struct virtq_elem control;

@@ -99,6 +99,7 @@ void virtq_reset(struct virtq *vq)
 	vq->driver = 0;
 	vq->device = 0;
 	vq->enabled = false;
+	vq->resetting = false;
 	vq->broken = false;
 	vq->inflight = 0;
 }

@@ -116,6 +116,7 @@ struct virtq {
 	uint16_t size;
 	gpa_t desc, driver, device;
 	bool enabled;
+	bool resetting; /* alone, and not over yet: neither enabled nor to be enabled */
 
 	/* While enabled. */
 	const struct virtq_format *format;

@@ -192,7 +192,7 @@ static void queue_reset(struct fuzz *f, unsigned int queue)
 {
 	struct virtq *vq = &f->vp->vdev.queues[queue];
 
-	if (!virtio_queue_reset(vq))
+	if (!virtio_queue_reset(vq) || vq->resetting)
 		return;
 	MUST(!vq->enabled && !vq->inflight);
 	enable(f, queue);

@@ -17,6 +17,7 @@
 #include "fake_driver.h"
 #include "net_tester.h"
 #include "fake_kvm.h"
+#include "fake_uring.h"
 #include "net_frames.h"
 #include "virtio/virtio_balloon.h"
 #include "virtio/virtio_blk.h"
@@ -354,6 +355,7 @@ struct disk_rig {
 	struct guest *g;
 	struct driver d;
 	struct ring q[2];
+	char path[40];
 	int fd;
 	gpa_t buf; /* for each queue a page: header, status at 16, data at 512 */
 	uint8_t *mem;
@@ -377,30 +379,68 @@ static void disk_post(struct disk_rig *r, unsigned int queue, uint64_t sector)
 	guest_sync(r->g);
 }
 
-static void disk_queue_alone(void **state)
+/* @spec: all but the image. Its sector 8 begins with 64 bytes of 0x5a. */
+static struct dev *disk_rig_open(struct disk_rig *r, const char *spec, const struct dev_class *class,
+				 unsigned int first)
 {
-	char path[] = "/tmp/virtio_ring_features.XXXXXX", spec[96];
-	struct disk_rig r = { .fd = mkstemp(path) };
-	uint32_t id, len;
+	char full[128], some[64];
 	struct dev *dev;
 	unsigned int i;
 
+	*r = (struct disk_rig){ .path = "/tmp/virtio_ring_features.XXXXXX" };
+	r->fd = mkstemp(r->path);
+	assert_true(r->fd >= 0 && !ftruncate(r->fd, IMAGE));
+	memset(some, 0x5a, sizeof(some));
+	assert_int_equal(pwrite(r->fd, some, sizeof(some), 4096), sizeof(some));
+	r->g = guest_new(4 * MIB);
+	snprintf(full, sizeof(full), "%s,queues=2,path=%s", spec, r->path);
+	dev = guest_device(r->g, class, full);
+	r->buf = guest_alloc(r->g, 8192, 4096);
+	r->mem = guest_ptr(r->g, r->buf, 8192);
+	guest_start(r->g);
+	driver_open(&r->d, r->g, dev);
+	assert_true(driver_negotiate(&r->d, VERSION_1 | RESET));
+	for (i = 0; i < 2; i++)
+		ring_open(&r->q[i], &r->d, first + i, 16, VIRTIO_MSI_NO_VECTOR);
+	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
+	return dev;
+}
+
+static void disk_rig_close(struct disk_rig *r)
+{
+	guest_free(r->g);
+	close(r->fd);
+	unlink(r->path);
+}
+
+/* The second queue's read has come back, with what is there. */
+static void second_has_read(struct disk_rig *r)
+{
+	uint32_t id, len;
+	unsigned int i;
+
+	assert_true(ring_wait(&r->q[1], &id, &len));
+	assert_int_equal(r->mem[4096 + 512 + 63], 0x5a);
+	for (i = 64; i < 1024; i++)
+		assert_int_equal(r->mem[4096 + 512 + i], 0);
+}
+
+static void all_untouched(const uint8_t *mem)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4096; i++)
+		assert_int_equal(mem[i], 0xc3);
+}
+
+static void disk_queue_alone(void **state)
+{
+	struct disk_rig r;
+	struct dev *dev = disk_rig_open(&r, "virtio-blk,on-error=stop", &virtio_blk_class, 0);
+	uint32_t id, len;
+
 	(void)state;
 	/* One sector and a half of what is asked for are there: the request has got so far. */
-	assert_true(r.fd >= 0 && !ftruncate(r.fd, IMAGE));
-	memset(spec, 0x5a, sizeof(spec));
-	assert_int_equal(pwrite(r.fd, spec, 64, 4096), 64);
-	r.g = guest_new(4 * MIB);
-	snprintf(spec, sizeof(spec), "virtio-blk,queues=2,on-error=stop,path=%s", path);
-	dev = guest_device(r.g, &virtio_blk_class, spec);
-	r.buf = guest_alloc(r.g, 8192, 4096);
-	r.mem = guest_ptr(r.g, r.buf, 8192);
-	guest_start(r.g);
-	driver_open(&r.d, r.g, dev);
-	assert_true(driver_negotiate(&r.d, VERSION_1 | RESET));
-	ring_open(&r.q[0], &r.d, 0, 16, VIRTIO_MSI_NO_VECTOR);
-	ring_open(&r.q[1], &r.d, 1, 16, VIRTIO_MSI_NO_VECTOR);
-	driver_set_status(&r.d, VIRTIO_CONFIG_S_DRIVER_OK);
 	assert_int_equal(ftruncate(r.fd, 9 * 512 + 256), 0);
 	disk_post(&r, 0, 8);
 	disk_post(&r, 1, 8);
@@ -409,23 +449,91 @@ static void disk_queue_alone(void **state)
 	assert_int_equal(to_virtio_pci(dev)->vdev.queues[1].inflight, 1);
 	memset(r.mem, 0xc3, 4096);
 	assert_int_equal(ftruncate(r.fd, IMAGE), 0);
-
-	assert_true(ring_wait(&r.q[1], &id, &len));
+	second_has_read(&r);
 	assert_int_equal(r.mem[4096 + 16], VIRTIO_BLK_S_OK);
-	assert_int_equal(len, 1025);
-	assert_int_equal(r.mem[4096 + 512 + 63], 0x5a);
-	for (i = 64; i < 1024; i++)
-		assert_int_equal(r.mem[4096 + 512 + i], 0);
 	/* What was the first queue's is memory again. */
-	for (i = 0; i < 4096; i++)
-		assert_int_equal(r.mem[i], 0xc3);
+	all_untouched(r.mem);
 	ring_open(&r.q[0], &r.d, 0, 8, VIRTIO_MSI_NO_VECTOR);
 	disk_post(&r, 0, 0);
 	assert_true(ring_wait(&r.q[0], &id, &len));
 	assert_int_equal(r.mem[16], VIRTIO_BLK_S_OK);
-	guest_free(r.g);
-	close(r.fd);
-	unlink(path);
+	disk_rig_close(&r);
+}
+
+/* As drivers wait for the end of a reset. */
+static void reads_zero(const struct driver *d, unsigned int at)
+{
+	unsigned int tries = 5000, size = at == VIRTIO_PCI_COMMON_STATUS ? 1 : 2;
+
+	while (guest_read(d->g, d->common + at, size) && tries--)
+		usleep(1000);
+	assert_int_equal(guest_read(d->g, d->common + at, size), 0);
+}
+
+/* Both queues have a read under way, of which nothing more is heard. */
+static void both_hang(struct disk_rig *r)
+{
+	unsigned int tries = 5000;
+
+	fake_uring_hold();
+	disk_post(r, 0, 8);
+	disk_post(r, 1, 8);
+	while (fake_uring_held() < 2 && tries--)
+		usleep(1000);
+	assert_int_equal(fake_uring_held(), 2);
+}
+
+/* The host does not answer: the driver is told that its reset is not over, and nothing of the queue
+ * can be set until it is. Then again, but a reset of the device comes first. */
+static void disk_that_hangs(void **state)
+{
+	static const char *const specs[] = { "virtio-blk", "virtio-blk,iothread=on" };
+	struct disk_rig r;
+	struct dev *dev;
+	uint32_t id, len;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(specs); i++) {
+		fake_uring_reset();
+		dev = disk_rig_open(&r, specs[i], &virtio_blk_class, 0);
+		both_hang(&r);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_SELECT, 0);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET, 1);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET), 1);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET, 1);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_SIZE, 4);
+		guest_write(r.g, r.d.common + VIRTIO_PCI_COMMON_Q_DESCLO, 4, 0x20000);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_ENABLE, 1);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_ENABLE), 0);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_SIZE), 16);
+		assert_false(ring_used(&r.q[1], &id, &len));
+		fake_uring_release(&dev->lock);
+		second_has_read(&r);
+		reads_zero(&r.d, VIRTIO_PCI_COMMON_Q_RESET);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_SIZE), 256);
+		memset(r.mem, 0xc3, 4096);
+		ring_open(&r.q[0], &r.d, 0, 8, VIRTIO_MSI_NO_VECTOR);
+		disk_post(&r, 0, 0);
+		assert_true(ring_wait(&r.q[0], &id, &len));
+
+		both_hang(&r);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_SELECT, 0);
+		set_reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET, 1);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET), 1);
+		guest_write(r.g, r.d.common + VIRTIO_PCI_COMMON_STATUS, 1, 0);
+		assert_int_not_equal(driver_status(&r.d), 0);
+		fake_uring_release(&dev->lock);
+		reads_zero(&r.d, VIRTIO_PCI_COMMON_STATUS);
+		assert_int_equal(reg(&r.d, VIRTIO_PCI_COMMON_Q_RESET), 0);
+		assert_true(driver_negotiate(&r.d, VERSION_1 | RESET));
+		ring_open(&r.q[1], &r.d, 1, 16, VIRTIO_MSI_NO_VECTOR);
+		driver_set_status(&r.d, VIRTIO_CONFIG_S_DRIVER_OK);
+		disk_post(&r, 1, 8);
+		second_has_read(&r);
+		disk_rig_close(&r);
+	}
+	fake_uring_reset();
 }
 
 /* SCSI reads 1024 bytes of sector 8 on two queues, whose pages are as the disk's. */
@@ -450,27 +558,11 @@ static void scsi_post(struct disk_rig *r, unsigned int queue, const uint8_t *cdb
 static void scsi_queue_alone(void **state)
 {
 	static const uint8_t ready[10] = { 0 }, read[10] = { 0x28, 0, 0, 0, 0, 8, 0, 0, 2, 0 };
-	char path[] = "/tmp/virtio_ring_features.XXXXXX", spec[96];
-	struct disk_rig r = { .fd = mkstemp(path) };
+	struct disk_rig r;
 	uint32_t id, len;
-	struct dev *dev;
-	unsigned int i;
 
 	(void)state;
-	assert_true(r.fd >= 0 && !ftruncate(r.fd, IMAGE));
-	memset(spec, 0x5a, sizeof(spec));
-	assert_int_equal(pwrite(r.fd, spec, 64, 4096), 64);
-	r.g = guest_new(4 * MIB);
-	snprintf(spec, sizeof(spec), "scsi-disk,queues=2,on-error=stop,path=%s", path);
-	dev = guest_device(r.g, &scsi_disk_class, spec);
-	r.buf = guest_alloc(r.g, 8192, 4096);
-	r.mem = guest_ptr(r.g, r.buf, 8192);
-	guest_start(r.g);
-	driver_open(&r.d, r.g, dev);
-	assert_true(driver_negotiate(&r.d, VERSION_1 | RESET));
-	for (i = 0; i < 2; i++)
-		ring_open(&r.q[i], &r.d, VIRTIO_SCSI_REQUEST + i, 16, VIRTIO_MSI_NO_VECTOR);
-	driver_set_status(&r.d, VIRTIO_CONFIG_S_DRIVER_OK);
+	disk_rig_open(&r, "scsi-disk,on-error=stop", &scsi_disk_class, VIRTIO_SCSI_REQUEST);
 	scsi_post(&r, 0, ready, 0); /* takes the unit attention */
 	assert_true(ring_wait(&r.q[0], &id, &len));
 	assert_int_equal(ftruncate(r.fd, 9 * 512 + 256), 0);
@@ -480,20 +572,15 @@ static void scsi_queue_alone(void **state)
 	reset_queue(&r.d, VIRTIO_SCSI_REQUEST);
 	memset(r.mem, 0xc3, 4096);
 	assert_int_equal(ftruncate(r.fd, IMAGE), 0);
-	assert_true(ring_wait(&r.q[1], &id, &len));
+	second_has_read(&r);
 	assert_int_equal(r.mem[4096 + 128 + 11], 0); /* VIRTIO_SCSI_S_OK */
 	assert_int_equal(r.mem[4096 + 128 + 10], 0); /* GOOD */
-	assert_int_equal(r.mem[4096 + 512 + 63], 0x5a);
-	assert_int_equal(r.mem[4096 + 512 + 1023], 0);
-	for (i = 0; i < 4096; i++)
-		assert_int_equal(r.mem[i], 0xc3);
+	all_untouched(r.mem);
 	ring_open(&r.q[0], &r.d, VIRTIO_SCSI_REQUEST, 8, VIRTIO_MSI_NO_VECTOR);
 	scsi_post(&r, 0, read, 1024);
 	assert_true(ring_wait(&r.q[0], &id, &len));
 	assert_int_equal(r.mem[128 + 10], 0);
-	guest_free(r.g);
-	close(r.fd);
-	unlink(path);
+	disk_rig_close(&r);
 }
 
 /* A device whose period is over: buffers that wait for the next are forgotten with their ring. */
@@ -632,6 +719,7 @@ int main(void)
 		cmocka_unit_test(net_transmit),
 		cmocka_unit_test(net_receive),
 		cmocka_unit_test(disk_queue_alone),
+		cmocka_unit_test(disk_that_hangs),
 		cmocka_unit_test(scsi_queue_alone),
 		cmocka_unit_test(net_in_order),
 		cmocka_unit_test(rng_while_it_waits),

@@ -72,16 +72,18 @@ static inline void rig_notify(struct virtio_dev *vdev, struct virtq *vq)
 	(void)vq;
 }
 
-static inline void rig_queue_reset(struct virtio_dev *vdev, struct virtq *vq)
+static inline bool rig_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
 {
 	struct virtq_rig *r = rig_of(vdev);
 
+	(void)ms;
 	r->queue_resets++;
 	r->queue_resets_inflight = vq->inflight;
 	/* What ends in a drain is given back while the ring is known. */
 	while (vq->inflight)
 		virtq_push(vq, &r->elem, 0);
 	virtq_publish(vq);
+	return true;
 }
 
 static const struct virtio_ops rig_ops = {
