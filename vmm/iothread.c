@@ -27,9 +27,9 @@ static void *iothread_main(void *opaque)
 	struct err err = { 0 };
 
 	/*
-	 * Where the thread shares a processor with a vCPU, a doorbell does not end the vCPU's turn at
-	 * once: what else the guest puts in its rings meanwhile is taken in the same round, and
-	 * answered by one interrupt. Where a processor is free nothing changes. Refused: as before.
+	 * Where the thread shares a processor with a vCPU, a doorbell does not end the vCPU's
+	 * turn: what else the guest puts in its rings meanwhile is taken in the same round, and
+	 * answered by one interrupt. Where a processor is free nothing changes.
 	 */
 	sched_setscheduler(0, SCHED_BATCH, &param);
 	if (loop_run(t->loop, &err))
