@@ -66,8 +66,11 @@ guest_run() {
 	guest_wait "$seconds"
 }
 
-# guest_saw SECONDS LOG PATTERN: until a line of the console matches
-guest_saw() { wait_for "$1" grep -qE -- "$3" "$2"; }
+# guest_saw SECONDS LOG PATTERN: until a line of the console matches; in vain when the guest has ended
+guest_saw() {
+	wait_for "$1" _saw_or_gone "$2" "$3" && grep -qE -- "$3" "$2"
+}
+_saw_or_gone() { grep -qE -- "$2" "$1" || ! kill -0 "$guest_pid"; }
 
 # show LOG: what there is to see when something failed
 show() {
