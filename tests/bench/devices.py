@@ -65,8 +65,12 @@ class Guest:
         with open(self.errors, "w") as errors:
             self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=errors)
-        self.await_line("READY", 120)
-        self.quiet = {}
+        self.quiet = {}  # of each length of a line: what it takes by itself
+        try:
+            self.await_line("READY", 120)
+        except Missing:
+            self.end()
+            raise
 
     def await_line(self, pattern, seconds):
         """Until a line matches; what was said before it, and the match."""
@@ -169,7 +173,7 @@ class Bench:
     def __init__(self, args):
         self.a = args
         self.rows = {}
-        self.guests, self.servers, self.pollers = {}, [], {}
+        self.guests, self.servers, self.pollers, self.no_guest = {}, [], {}, {}
         self.absent = {}  # (vmm, name): why a guest lacks it
         self.options = self.viaduct_options()
         self.count_rounds = min(self.a.rounds, COUNT_ROUNDS)
@@ -249,7 +253,11 @@ class Bench:
     def start(self, commands):
         for vmm, command in commands.items():
             self.say(f"a guest of {vmm}")
-            self.guests[vmm] = Guest(vmm, command())
+            try:
+                self.guests[vmm] = Guest(vmm, command())
+            except (Missing, OSError) as e:
+                self.say(str(e))
+                self.no_guest[vmm] = str(e)
 
     def end(self):
         for guest in self.guests.values():
@@ -258,7 +266,7 @@ class Bench:
             proc.kill()
             proc.wait()
         self.save()
-        self.guests, self.servers, self.pollers = {}, [], {}
+        self.guests, self.servers, self.pollers, self.no_guest = {}, [], {}, {}
 
     @staticmethod
     def taps():
@@ -289,7 +297,8 @@ class Bench:
             for vmm in VMMS if r % 2 == 0 else VMMS[::-1]:
                 self.poll(vmm, name == VHOST_USER)
                 try:
-                    got = self.absent.get((vmm, name.split(":")[0])) or fn(self.guests[vmm])
+                    got = (self.absent.get((vmm, name.split(":")[0])) or self.no_guest.get(vmm) or
+                           fn(self.guests[vmm]))
                 except (Missing, OSError) as e:
                     got = str(e)
                     self.say(f"{name}: {vmm} FAILED: {e}")
@@ -319,7 +328,7 @@ class Bench:
             own = mac(vmm, mode) if mode != VF else "vf"
             self.poll(vmm, True)
             try:
-                if (vmm, mode) not in self.absent:
+                if vmm in self.guests and (vmm, mode) not in self.absent:
                     prefix, last = host[vmm].rsplit(".", 1)
                     self.guests[vmm].do(f"up {own} {prefix}.{70 + i} {last}"
                                          + (" whole" if mode == VHOST_USER else ""))
@@ -369,6 +378,8 @@ class Bench:
             what = f"balloon: {BALLOON_MIB} MiB: discards"
             try:
                 self.start({vmm: lambda: cmd})
+                if vmm in self.no_guest:
+                    raise Missing(self.no_guest[vmm])
                 for r in range(self.count_rounds):
                     self.say(f"balloon: {vmm}, round {r + 1}")
                     self.keep(what, vmm, inflate(vmm, path)["discards"])
