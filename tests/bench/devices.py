@@ -26,7 +26,7 @@ FACTOR = int(os.environ.get("LAB_TIMEOUT_FACTOR", "1"))
 VMMS = ("viaduct", "qemu")
 NIC_SECONDS, DISK_SECONDS, PINGS = 2, 2, 60
 REQUESTS, REQUESTS_SECONDS = 2000, 6  # counted, whichever comes first
-COUNT_ROUNDS = 3  # at most: counts differ less than rates
+COUNT_ROUNDS = 2  # at most: counts differ less than rates
 BALLOON_MIB, BALLOON_LEFT_MIB = 1024, 384
 DISCARDS = ("madvise", "fallocate")
 TRIGGERS = {"calls": ("raw_syscalls/sys_enter", "hist:keys=common_pid,id.syscall:size=4096"),
@@ -553,10 +553,10 @@ class Bench:
                 self.save()
                 self.nic(mode)
             self.end()
-        if self.wanted("vhost-user-blk", VHOST_USER):
-            self.vhost_user()
         if self.wanted("balloon"):
             self.balloon()
+        if self.wanted("vhost-user-blk", VHOST_USER):
+            self.vhost_user()
         gates = self.save()
         self.table()
         print()
