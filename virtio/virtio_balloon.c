@@ -4,15 +4,18 @@
  * the guest's allocator hands them out in any order. Deflating needs nothing: a page is there again
  * when it is touched.
  *
- * Which queue is which: 5.5.2 gives reporting number 4, drivers number the queues that exist
- * without gaps. No other queue is offered behind deflating, so each of them is taken for reporting.
+ * Which queue is which: 5.5.2 gives statistics number 2 and reporting number 4, drivers number the
+ * queues that exist without gaps. So number 2 is the one of statistics when these were negotiated;
+ * every other one behind deflating can only be for reporting.
+ *
+ * Statistics (5.5.6.3): the driver's one buffer stays here, and goes back when somebody asks, which
+ * makes the driver fill it anew.
  *
  * A request that names what is no RAM harms nobody: that run is left out.
  */
 #include "virtio_balloon.h"
 
 #include <errno.h>
-#include <linux/virtio_balloon.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +31,9 @@
 #define CONFIG_ACTUAL offsetof(struct virtio_balloon_config, actual)
 #define BUDGET 16u /* requests in a turn of the loop: each may take hundreds of system calls */
 
-enum { QUEUE_INFLATE, QUEUE_DEFLATE };
+#define STAT_SIZE sizeof(struct virtio_balloon_stat)
+
+enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_STATS };
 
 static struct virtio_balloon *dev_to_balloon(struct dev *dev)
 {
@@ -110,6 +115,69 @@ static int take_free(struct virtio_balloon *b, struct virtq *vq)
 	return 0;
 }
 
+/* Statistics. */
+
+static bool stats_queue(const struct virtio_balloon *b, const struct virtq *vq)
+{
+	return vq->index == QUEUE_STATS && virtio_has(&b->vpci.vdev, VIRTIO_BALLOON_F_STATS_VQ);
+}
+
+static void stats_give_back(struct virtio_balloon *b, struct virtq *vq)
+{
+	if (!b->stats_held)
+		return;
+	b->stats_held = false;
+	virtq_push(vq, &b->stats_elem, 0);
+}
+
+static void stats_forget(struct virtio_balloon *b)
+{
+	b->stats_held = false;
+	b->stats_told = 0;
+}
+
+/* Keeps the buffer in hand. What it holds beyond what is known, of tags or of bytes, is left. */
+static int take_stats(struct virtio_balloon *b, struct virtq *vq)
+{
+	uint8_t buf[VIRTIO_BALLOON_STATS * STAT_SIZE];
+	struct virtq_elem elem = b->elem;
+	size_t at, len;
+
+	if (elem.in_len)
+		return virtq_fail(vq, "statistics with %llu bytes to write",
+				  (unsigned long long)elem.in_len);
+	len = iov_gather(virtq_elem_out(&elem), elem.out_count, buf, sizeof(buf));
+	b->stats_told = 0;
+	for (at = 0; at + STAT_SIZE <= len; at += STAT_SIZE) {
+		uint16_t tag = get_le16(buf + at);
+
+		if (tag >= VIRTIO_BALLOON_S_NR)
+			continue;
+		b->stats[tag] = get_le64(buf + at + 2);
+		b->stats_told |= BIT(tag);
+	}
+	clock_gettime(CLOCK_REALTIME, &b->stats_time);
+	clock_gettime(CLOCK_MONOTONIC, &b->stats_clock);
+	/* There is to be one; a driver with another gets the older one back. */
+	stats_give_back(b, vq);
+	b->elem = b->stats_elem;
+	b->stats_elem = elem;
+	b->stats_held = true;
+	return 0;
+}
+
+static int take(struct virtio_balloon *b, struct virtq *vq)
+{
+	int ret;
+
+	if (stats_queue(b, vq))
+		return take_stats(b, vq);
+	ret = vq->index <= QUEUE_DEFLATE ? take_pfns(b, vq) : take_free(b, vq);
+	if (!ret)
+		virtq_push(vq, &b->elem, 0);
+	return ret;
+}
+
 /* One pass over what is there. True when it ended because nothing is left. */
 static bool balloon_pass(struct virtio_balloon *b, struct virtq *vq, unsigned int *budget)
 {
@@ -119,9 +187,8 @@ static bool balloon_pass(struct virtio_balloon *b, struct virtq *vq, unsigned in
 		ret = virtq_pop(vq, &b->elem);
 		if (ret <= 0)
 			return !ret;
-		if (vq->index <= QUEUE_DEFLATE ? take_pfns(b, vq) : take_free(b, vq))
+		if (take(b, vq))
 			return false;
-		virtq_push(vq, &b->elem, 0);
 		(*budget)--;
 	}
 	if (virtq_kick_on(vq)) {
@@ -167,7 +234,20 @@ static void balloon_config_write(struct virtio_dev *vdev, unsigned int offset, c
 /* The guest has all of its memory again; what it is asked for stays. */
 static void balloon_reset(struct virtio_dev *vdev)
 {
-	memset(dev_to_balloon(vdev->dev)->actual, 0, 4);
+	struct virtio_balloon *b = dev_to_balloon(vdev->dev);
+
+	memset(b->actual, 0, sizeof(b->actual));
+	stats_forget(b);
+}
+
+static bool balloon_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
+{
+	struct virtio_balloon *b = dev_to_balloon(vdev->dev);
+
+	(void)ms;
+	if (stats_queue(b, vq))
+		stats_forget(b);
+	return true;
 }
 
 static const struct virtio_ops balloon_ops = {
@@ -177,7 +257,7 @@ static const struct virtio_ops balloon_ops = {
 	.config_write = balloon_config_write,
 	.notify = balloon_notify,
 	.reset = balloon_reset,
-	.queue_reset = virtio_queue_idle,
+	.queue_reset = balloon_queue_reset,
 };
 
 /* What the monitor asks. */
@@ -205,9 +285,60 @@ static int balloon_get(struct dev *dev, uint64_t *ret_bytes, struct err *err)
 	return 0;
 }
 
+static uint64_t ms_since(const struct timespec *then)
+{
+	struct timespec now;
+	int64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (now.tv_sec - then->tv_sec) * 1000 + (now.tv_nsec - then->tv_nsec) / 1000000;
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
+static int balloon_stats(struct dev *dev, struct dev_balloon_stats *ret_stats, struct err *err)
+{
+	static const char *const names[VIRTIO_BALLOON_S_NR] = {
+		[VIRTIO_BALLOON_S_SWAP_IN] = "stat-swap-in",
+		[VIRTIO_BALLOON_S_SWAP_OUT] = "stat-swap-out",
+		[VIRTIO_BALLOON_S_MAJFLT] = "stat-major-faults",
+		[VIRTIO_BALLOON_S_MINFLT] = "stat-minor-faults",
+		[VIRTIO_BALLOON_S_MEMFREE] = "stat-free-memory",
+		[VIRTIO_BALLOON_S_MEMTOT] = "stat-total-memory",
+		[VIRTIO_BALLOON_S_AVAIL] = "stat-available-memory",
+		[VIRTIO_BALLOON_S_CACHES] = "stat-disk-caches",
+		[VIRTIO_BALLOON_S_HTLB_PGALLOC] = "stat-htlb-pgalloc",
+		[VIRTIO_BALLOON_S_HTLB_PGFAIL] = "stat-htlb-pgfail",
+	};
+	struct virtio_balloon *b = dev_to_balloon(dev);
+	struct virtq *vq = &b->vpci.vdev.queues[QUEUE_STATS];
+	unsigned int tag, n = 0;
+
+	*ret_stats = (struct dev_balloon_stats){ .count = 0 };
+	if (!virtio_has(&b->vpci.vdev, VIRTIO_BALLOON_F_STATS_VQ))
+		return err_set(err, -ENOTSUP, "%s: the guest's driver tells no statistics",
+			       dev->id);
+	for (tag = 0; tag < VIRTIO_BALLOON_S_NR; tag++) {
+		if (!(b->stats_told & BIT(tag)))
+			continue;
+		ret_stats->stats[n].name = names[tag];
+		ret_stats->stats[n++].value = b->stats[tag];
+	}
+	ret_stats->count = n;
+	if (n) {
+		ret_stats->time = (uint64_t)b->stats_time.tv_sec;
+		ret_stats->age_ms = ms_since(&b->stats_clock);
+	}
+	if (virtq_running(vq)) {
+		stats_give_back(b, vq);
+		virtq_signal(vq);
+	}
+	return 0;
+}
+
 static const struct dev_control balloon_control = {
 	.balloon_set = balloon_set,
 	.balloon_get = balloon_get,
+	.balloon_stats = balloon_stats,
 };
 
 /* The device class. */
@@ -228,12 +359,14 @@ static int virtio_balloon_realize(struct dev *dev, struct err *err)
 	int ret;
 
 	b->ops = balloon_ops;
-	b->ops.features = (b->no_oom ? 0 : BIT64(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)) |
+	b->ops.features = BIT64(VIRTIO_BALLOON_F_STATS_VQ) |
+			  (b->no_oom ? 0 : BIT64(VIRTIO_BALLOON_F_DEFLATE_ON_OOM)) |
 			  (b->no_report ? 0 : BIT64(VIRTIO_BALLOON_F_REPORTING));
 	ret = virtio_pci_init(&b->vpci, &b->ops, CLASS_OTHER, sizes, VIRTIO_BALLOON_QUEUES, err);
 	if (ret)
 		return ret;
-	if (virtq_elem_init(&b->elem, b->vpci.vdev.queues))
+	if (virtq_elem_init(&b->elem, b->vpci.vdev.queues) ||
+	    virtq_elem_init(&b->stats_elem, &b->vpci.vdev.queues[QUEUE_STATS]))
 		return err_set(err, -ENOMEM, "no memory for buffers");
 	return pci_dev_plug(&b->vpci.pdev, err);
 }
@@ -249,6 +382,7 @@ static void virtio_balloon_destroy(struct dev *dev)
 
 	virtio_pci_done(&b->vpci);
 	virtq_elem_done(&b->elem);
+	virtq_elem_done(&b->stats_elem);
 }
 
 static const struct opt_field virtio_balloon_options[] = {

@@ -25,6 +25,18 @@ struct pci_ops;
 struct vm;
 
 #define DEV_PARTS_MAX 8
+#define DEV_STATS_MAX 16
+
+/* What a guest tells of its memory. */
+struct dev_balloon_stats {
+	unsigned int count; /* 0: it has told nothing yet */
+	struct {
+		const char *name; /* as QEMU has it, "stat-free-memory"; lives as the class does */
+		uint64_t value;	  /* of memory in bytes */
+	} stats[DEV_STATS_MAX];
+	uint64_t time;	 /* when that was, in seconds since 1970 */
+	uint64_t age_ms; /* how long ago */
+};
 
 /* What the monitor can ask of a device. A member may be NULL: the device has no such thing. Loop
  * thread, with the device's lock held. */
@@ -33,6 +45,9 @@ struct dev_control {
 	/* How much memory, in bytes, the guest is to have; the guest gets there in its own time. */
 	int (*balloon_set)(struct dev *dev, uint64_t bytes, struct err *err);
 	int (*balloon_get)(struct dev *dev, uint64_t *ret_bytes, struct err *err);
+	/* What the guest told last. Asks it to tell anew and does not wait for that: who wants to
+	 * know how it is now looks again a little later, at the age. -ENOTSUP: it tells nothing. */
+	int (*balloon_stats)(struct dev *dev, struct dev_balloon_stats *ret_stats, struct err *err);
 };
 
 struct dev_class {

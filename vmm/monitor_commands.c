@@ -97,6 +97,35 @@ static int query_balloon(struct vm *vm, const struct monitor_request *req,
 	return ret;
 }
 
+/* Ours, for QEMU has this as a property that is polled. The members are named as there. */
+static int query_balloon_stats(struct vm *vm, const struct monitor_request *req,
+			       struct monitor_reply *reply)
+{
+	struct dev *dev = find_balloon(vm, reply);
+	struct dev_balloon_stats stats;
+	unsigned int i;
+	int ret;
+
+	(void)req;
+	if (!dev)
+		return -ENODEV;
+	if (!dev->class->control->balloon_stats)
+		return err_set(reply->err, -ENOTSUP, "%s: %s has no statistics", dev->id,
+			       dev->class->name);
+	pthread_mutex_lock(&dev->lock);
+	ret = dev->class->control->balloon_stats(dev, &stats, reply->err);
+	pthread_mutex_unlock(&dev->lock);
+	if (ret)
+		return ret;
+	fprintf(reply->out, "{\"stats\": {");
+	for (i = 0; i < stats.count; i++)
+		fprintf(reply->out, "%s\"%s\": %llu", i ? ", " : "", stats.stats[i].name,
+			(unsigned long long)stats.stats[i].value);
+	fprintf(reply->out, "}, \"last-update\": %llu, \"age-ms\": %llu}",
+		(unsigned long long)stats.time, (unsigned long long)stats.age_ms);
+	return 0;
+}
+
 static int balloon(struct vm *vm, const struct monitor_request *req, struct monitor_reply *reply)
 {
 	struct dev *dev = find_balloon(vm, reply);
@@ -194,6 +223,7 @@ static const struct monitor_command commands[] = {
 	{ .name = "balloon", .fn = balloon, .args = { "value" }, .kinds = { MONITOR_NUMBER } },
 	{ .name = "cont", .fn = cont },
 	{ .name = "query-balloon", .fn = query_balloon },
+	{ .name = "query-balloon-stats", .fn = query_balloon_stats },
 	{ .name = "query-commands", .fn = query_commands },
 	{ .name = "query-name", .fn = query_name },
 	{ .name = "query-status", .fn = query_status },

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -17,6 +18,10 @@
 /* A monitor that is there answers at once; one that does not in this time hangs. */
 #define CTL_TIMEOUT_MS 10000
 #define CTL_ANSWER_MAX (1u << 20)
+/* How long a guest may take to tell its statistics anew, before older ones are shown. */
+#define CTL_STATS_TRIES 10
+#define CTL_STATS_NS 100000000
+#define CTL_STATS_FRESH_MS 1000
 
 struct ctl {
 	int fd;
@@ -136,6 +141,58 @@ static void print_balloon(FILE *out, struct json_object *answer)
 		fprintf(out, "%" PRId64 " MiB\n", json_object_get_int64(actual) / (int64_t)MIB);
 }
 
+static void print_stats(FILE *out, struct json_object *stats, int64_t age_ms)
+{
+	struct json_object_iterator it = json_object_iter_begin(stats);
+	struct json_object_iterator end = json_object_iter_end(stats);
+
+	if (age_ms >= CTL_STATS_FRESH_MS)
+		fprintf(out, "the guest does not answer; %" PRId64 " s ago it said\n",
+			age_ms / 1000);
+	for (; !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
+		const char *name = json_object_iter_peek_name(&it);
+		int64_t value = json_object_get_int64(json_object_iter_peek_value(&it));
+		bool bytes = strstr(name, "-memory") || strstr(name, "-swap") ||
+			     strstr(name, "-caches");
+
+		if (!strncmp(name, "stat-", 5))
+			name += 5;
+		if (bytes)
+			fprintf(out, "%s: %" PRId64 " MiB\n", name, value / (int64_t)MIB);
+		else
+			fprintf(out, "%s: %" PRId64 "\n", name, value);
+	}
+}
+
+/* Looking makes the guest tell anew: again until that has come. A guest without statistics has a
+ * size all the same. */
+static void show_stats(struct ctl *c, FILE *out)
+{
+	static const struct timespec wait = { .tv_nsec = CTL_STATS_NS };
+	struct json_object *answer = NULL, *stats = NULL, *age;
+	int64_t age_ms = CTL_STATS_FRESH_MS;
+	unsigned int i;
+
+	for (i = 0; i < CTL_STATS_TRIES && age_ms >= CTL_STATS_FRESH_MS; i++) {
+		if (i)
+			nanosleep(&wait, NULL);
+		json_object_put(answer);
+		answer = NULL;
+		stats = NULL;
+		if (ctl_ask(c, "{\"execute\": \"query-balloon-stats\"}\n", &answer, NULL) ||
+		    !json_object_object_get_ex(answer, "stats", &stats) ||
+		    !json_object_is_type(stats, json_type_object) ||
+		    !json_object_object_get_ex(answer, "age-ms", &age))
+			break;
+		if (json_object_object_length(stats))
+			age_ms = json_object_get_int64(age);
+	}
+	if (stats && json_object_is_type(stats, json_type_object) &&
+	    json_object_object_length(stats))
+		print_stats(out, stats, age_ms);
+	json_object_put(answer);
+}
+
 static void print_commands(FILE *out, struct json_object *answer)
 {
 	size_t i, n;
@@ -184,19 +241,20 @@ static const struct ctl_row {
 	int arg_count;
 	int (*args)(struct json_object *args, char **words, struct err *err);
 	void (*print)(FILE *out, struct json_object *answer);
+	void (*more)(struct ctl *c, FILE *out); /* asks further and prints that */
 } rows[] = {
-	{ { "info", "status" }, "query-status", 0, NULL, print_status },
-	{ { "info", "balloon" }, "query-balloon", 0, NULL, print_balloon },
-	{ { "info", "commands" }, "query-commands", 0, NULL, print_commands },
-	{ { "info", "version" }, "query-version", 0, NULL, print_raw },
-	{ { "info", "name" }, "query-name", 0, NULL, print_raw },
-	{ { "balloon" }, "balloon", 1, args_balloon, NULL },
-	{ { "set-link" }, "set_link", 2, args_link, NULL },
-	{ { "stop" }, "stop", 0, NULL, NULL },
-	{ { "cont" }, "cont", 0, NULL, NULL },
-	{ { "powerdown" }, "system_powerdown", 0, NULL, NULL },
-	{ { "reset" }, "system_reset", 0, NULL, NULL },
-	{ { "quit" }, "quit", 0, NULL, NULL },
+	{ { "info", "status" }, "query-status", 0, NULL, print_status, NULL },
+	{ { "info", "balloon" }, "query-balloon", 0, NULL, print_balloon, show_stats },
+	{ { "info", "commands" }, "query-commands", 0, NULL, print_commands, NULL },
+	{ { "info", "version" }, "query-version", 0, NULL, print_raw, NULL },
+	{ { "info", "name" }, "query-name", 0, NULL, print_raw, NULL },
+	{ { "balloon" }, "balloon", 1, args_balloon, NULL, NULL },
+	{ { "set-link" }, "set_link", 2, args_link, NULL, NULL },
+	{ { "stop" }, "stop", 0, NULL, NULL, NULL },
+	{ { "cont" }, "cont", 0, NULL, NULL, NULL },
+	{ { "powerdown" }, "system_powerdown", 0, NULL, NULL, NULL },
+	{ { "reset" }, "system_reset", 0, NULL, NULL, NULL },
+	{ { "quit" }, "quit", 0, NULL, NULL, NULL },
 };
 
 static int ctl_compose(const struct ctl_row *row, char **words, struct json_object **ret_command,
@@ -254,6 +312,8 @@ static int ctl_command(struct ctl *c, const char *text, const struct ctl_row *ro
 		ret = ctl_ask(c, text, &answer, err);
 	if (!ret && (!row || row->print))
 		(row ? row->print : print_raw)(out, answer);
+	if (!ret && row && row->more)
+		row->more(c, out);
 	json_object_put(answer);
 	return ret;
 }

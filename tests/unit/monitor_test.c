@@ -60,7 +60,20 @@ static void toy_nothing(struct dev *dev)
 	(void)dev;
 }
 
-static const struct dev_control toy_control = { toy_link, toy_set, toy_get };
+static int toy_stats(struct dev *dev, struct dev_balloon_stats *ret_stats, struct err *err)
+{
+	if (!container_of(dev, struct toy, dev)->up)
+		return err_set(err, -ENOTSUP, "%s: the guest tells nothing", dev->id);
+	*ret_stats = (struct dev_balloon_stats){
+		.count = 2,
+		.stats = { { "stat-swap-in", 0 }, { "stat-free-memory", UINT64_MAX } },
+		.time = 1700000000,
+		.age_ms = 1500,
+	};
+	return 0;
+}
+
+static const struct dev_control toy_control = { toy_link, toy_set, toy_get, toy_stats };
 static const struct dev_class toy_class = { .name = "toy", .size = sizeof(struct toy),
 					    .realize = toy_realize, .quiesce = toy_nothing,
 					    .destroy = toy_nothing, .control = &toy_control };
@@ -215,6 +228,7 @@ static void wrong_input(void **state)
 		{ "{\"execute\": \"balloon\", \"arguments\": {\"value\": 1}}\n", "DeviceNotActive" },
 		{ "{\"execute\": \"balloon\", \"arguments\": {\"value\": \"1\"}}\n", "whole number" },
 		{ "{\"execute\": \"query-balloon\"}\n", "DeviceNotActive" },
+		{ "{\"execute\": \"query-balloon-stats\"}\n", "DeviceNotActive" },
 		{ "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"n\", \"up\": true}}\n",
 		  "DeviceNotFound" },
 	};
@@ -260,6 +274,13 @@ static void devices(void **state)
 	expect_event(fd, "\"event\": \"BALLOON_CHANGE\", \"data\": {\"actual\": 1048576}}");
 	say(fd, "{\"execute\": \"query-balloon\"}");
 	expect(fd, "{\"return\": {\"actual\": 1048576}}");
+	say(fd, "{\"execute\": \"query-balloon-stats\"}");
+	expect(fd, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"net1: the guest tells "
+		   "nothing\"}}");
+	toy->up = true;
+	say(fd, "{\"execute\": \"query-balloon-stats\"}");
+	expect(fd, "{\"return\": {\"stats\": {\"stat-swap-in\": 0, \"stat-free-memory\": "
+		   "18446744073709551615}, \"last-update\": 1700000000, \"age-ms\": 1500}}");
 	say(fd, "{\"execute\": \"balloon\", \"arguments\": {\"value\": 2097153}}");
 	expect(fd, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"balloon: value is "
 		   "2097153 bytes: it takes 1 to 2097152, the guest's memory\"}}");

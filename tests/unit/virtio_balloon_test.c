@@ -246,6 +246,143 @@ static void out_of_a_pool(void **state)
 	guest_free(r.g);
 }
 
+/* Statistics. */
+
+static void start_stats(struct rig *r, struct ring *stats)
+{
+	guest_msix_on(r->g, r->d.pdev);
+	assert_true(driver_negotiate(&r->d, BIT64(VIRTIO_F_VERSION_1) |
+						    BIT64(VIRTIO_BALLOON_F_REPORTING) |
+						    BIT64(VIRTIO_BALLOON_F_STATS_VQ)));
+	ring_open(stats, &r->d, 2, SIZE, 2);
+	/* As Linux numbers it. */
+	ring_open(&r->report, &r->d, 3, SIZE, 3);
+	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
+	memset(r->mem, 0xee, 16 * PAGE);
+}
+
+static void put_stat(struct rig *r, unsigned int i, uint16_t tag, uint64_t value)
+{
+	put_le16(r->list_mem + (size_t)i * 10, tag);
+	put_le64(r->list_mem + (size_t)i * 10 + 2, value);
+}
+
+static int ask(struct rig *r, struct dev_balloon_stats *stats)
+{
+	struct dev *dev = &r->d.pdev->dev;
+	int ret;
+
+	pthread_mutex_lock(&dev->lock);
+	ret = dev->class->control->balloon_stats(dev, stats, NULL);
+	pthread_mutex_unlock(&dev->lock);
+	return ret;
+}
+
+static void statistics(void **state)
+{
+	struct dev_balloon_stats s;
+	struct ring stats;
+	uint32_t id, len;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, false);
+	assert_int_equal(ask(&r, &s), -ENOTSUP);
+	start_stats(&r, &stats);
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 0);
+	put_stat(&r, 0, VIRTIO_BALLOON_S_MEMTOT, 7 * MIB);
+	put_stat(&r, 1, VIRTIO_BALLOON_S_MEMFREE, 1ull << 40);
+	assert_false(request(&r, &stats, r.list, 20, 0));
+	assert_int_equal(guest_msix_count(r.d.pdev, 2), 0);
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 2);
+	assert_string_equal(s.stats[0].name, "stat-free-memory");
+	assert_int_equal(s.stats[0].value, 1ull << 40);
+	assert_string_equal(s.stats[1].name, "stat-total-memory");
+	assert_int_equal(s.stats[1].value, 7 * MIB);
+	assert_true(s.time > 1600000000);
+	/* Asking gave the buffer back; asking again has none to give, and the same answer. */
+	assert_true(ring_used(&stats, &id, &len));
+	assert_int_equal(guest_msix_count(r.d.pdev, 2), 1);
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 2);
+	assert_false(ring_used(&stats, &id, &len));
+	assert_int_equal(guest_msix_count(r.d.pdev, 2), 0);
+	/* An answer that says less is the answer. */
+	put_stat(&r, 0, VIRTIO_BALLOON_S_MAJFLT, 5);
+	assert_false(request(&r, &stats, r.list, 10, 0));
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 1);
+	assert_string_equal(s.stats[0].name, "stat-major-faults");
+	assert_true(ring_used(&stats, &id, &len));
+	/* Free pages are told on the queue behind. */
+	assert_true(request(&r, &r.report, r.pages, (uint32_t)PAGE, WRITE));
+	assert_int_equal(gone(&r), BIT(0));
+	/* A reset forgets: the buffer, which is not given back, and what it said. */
+	assert_false(request(&r, &stats, r.list, 10, 0));
+	start_stats(&r, &stats);
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 0);
+	assert_false(ring_used(&stats, &id, &len));
+	guest_free(r.g);
+}
+
+/* F13: what is no such buffer, or no number of entries, or unknown. */
+static void bad_statistics(void **state)
+{
+	struct dev_balloon_stats s;
+	struct ring stats;
+	uint32_t id, len;
+	struct rig r;
+	gpa_t large;
+
+	(void)state;
+	rig_open(&r, false);
+	start_stats(&r, &stats);
+	put_stat(&r, 0, 0xffff, 1);
+	put_stat(&r, 1, VIRTIO_BALLOON_S_NR, 2);
+	put_stat(&r, 2, VIRTIO_BALLOON_S_CACHES, 3);
+	put_stat(&r, 3, VIRTIO_BALLOON_S_CACHES, 4);
+	put_stat(&r, 4, VIRTIO_BALLOON_S_AVAIL, 5);
+	/* The last entry is not whole. */
+	assert_false(request(&r, &stats, r.list, 49, 0));
+	/* Posted twice: the older one comes back at once. */
+	ring_desc(&stats, 1, r.list, 49, 0, 0);
+	ring_post(&stats, 1);
+	ring_kick(&stats);
+	guest_sync(r.g);
+	assert_true(ring_used(&stats, &id, &len));
+	assert_int_equal(id, 0);
+	assert_false(ring_used(&stats, &id, &len));
+	assert_int_equal(ask(&r, &s), 0);
+	assert_true(ring_used(&stats, &id, &len));
+	assert_int_equal(id, 1);
+	assert_int_equal(s.count, 1);
+	assert_string_equal(s.stats[0].name, "stat-disk-caches");
+	assert_int_equal(s.stats[0].value, 4);
+	/* Of 1 MiB the beginning is looked at. */
+	large = guest_alloc(r.g, MIB, PAGE);
+	memset(guest_ptr(r.g, large, MIB), 0, MIB);
+	put_le16(guest_ptr(r.g, large + (VIRTIO_BALLOON_STATS - 1) * 10ul, 2),
+		 VIRTIO_BALLOON_S_MEMTOT);
+	put_le16(guest_ptr(r.g, large + VIRTIO_BALLOON_STATS * 10ul, 2), VIRTIO_BALLOON_S_MEMFREE);
+	assert_false(request(&r, &stats, large, MIB, 0));
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 2);
+	assert_string_equal(s.stats[0].name, "stat-swap-in");
+	assert_string_equal(s.stats[1].name, "stat-total-memory");
+	assert_true(ring_used(&stats, &id, &len));
+	assert_false(needs_reset(&r));
+	/* With a buffer held, one to write to: the queue stops, and asking gives nothing back. */
+	assert_false(request(&r, &stats, r.list, 10, 0));
+	assert_false(request(&r, &stats, r.list, 10, WRITE));
+	assert_true(needs_reset(&r));
+	assert_int_equal(ask(&r, &s), 0);
+	assert_false(ring_used(&stats, &id, &len));
+	guest_free(r.g);
+}
+
 static void controls(void **state)
 {
 	struct dev *dev;
@@ -284,10 +421,11 @@ static void controls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(inflates),	 cmocka_unit_test(reports),
-		cmocka_unit_test(names_no_ram),	 cmocka_unit_test(bad_lists),
-		cmocka_unit_test(pinned),	 cmocka_unit_test(controls),
-		cmocka_unit_test(out_of_a_pool),
+		cmocka_unit_test(inflates),	  cmocka_unit_test(reports),
+		cmocka_unit_test(names_no_ram),	  cmocka_unit_test(bad_lists),
+		cmocka_unit_test(pinned),	  cmocka_unit_test(controls),
+		cmocka_unit_test(out_of_a_pool),  cmocka_unit_test(statistics),
+		cmocka_unit_test(bad_statistics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
 # lab: --timeout 300
 # The small devices with Linux's drivers. virtio-rng feeds the guest's hwrng. A port of virtio-console
 # carries bytes both ways. virtio-balloon: what the guest has freed goes back to the host by free page
-# reporting; and on the monitor's word the guest comes down to 512 MiB and has its memory again.
+# reporting; and on the monitor's word the guest comes down to 512 MiB, tells its statistics, and has
+# its memory again.
 # $LAB_MEMORY: how much that is (1024M).
 set -euo pipefail
 . "$LAB_DIR/lib.sh"
@@ -63,7 +64,13 @@ check "the guest has so much less" guest_saw 100 /mnt/log '^SMALL'
 small=$(resident)
 note "resident: $full KiB full, $small KiB with 512 MiB"
 check "and the host has them" [ "$small" -lt $((512 * 1024)) ]
-check "which the monitor knows" [ "$(ctl info balloon | grep -oE '[0-9]+' | head -n 1)" -lt 600000000 ]
+ctl info balloon >/mnt/balloon
+check "which the monitor knows" [ "$(grep -oE '[0-9]+' /mnt/balloon | head -n 1)" -lt 600 ]
+sed 's/^/# /' /mnt/balloon
+stat_mib() { sed -n "s/^$1: \([0-9]*\) MiB$/\1/p" /mnt/balloon; }
+apart=$(($(stat_mib free-memory) - $(said SMALL)))
+check "the guest's statistics have what is free there ($apart MiB apart)" [ "${apart#-}" -lt 64 ]
+check "and they are new" [ "$(grep -c 'does not answer' /mnt/balloon)" = 0 ]
 ctl balloon "$memory"
 check "and back" guest_saw 60 /mnt/log '^LARGE'
 guest_wait 60 && status=0 || status=$?
