@@ -12,7 +12,10 @@
 #include "virtio/vhost_sys.h"
 
 static struct {
-	struct fake_vhost dev;
+	struct fake_vhost devs[FAKE_VHOST_DEVICES];
+	int fds[FAKE_VHOST_DEVICES];
+	unsigned int opened;
+	bool each;
 	unsigned long fail_request;
 	unsigned int fail_skip;
 	int fail_error, open_error;
@@ -20,18 +23,43 @@ static struct {
 
 void fake_vhost_reset(void)
 {
-	unsigned int i;
+	unsigned int i, k;
 
 	memset(&fake, 0, sizeof(fake));
-	fake.dev.features = BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_EVENT_IDX) |
-			    BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VHOST_F_LOG_ALL);
-	for (i = 0; i < FAKE_VHOST_RINGS; i++)
-		fake.dev.rings[i].kick = fake.dev.rings[i].call = fake.dev.rings[i].err = -1;
+	for (k = 0; k < FAKE_VHOST_DEVICES; k++) {
+		struct fake_vhost *d = &fake.devs[k];
+
+		d->features = BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_EVENT_IDX) |
+			      BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VHOST_F_LOG_ALL);
+		for (i = 0; i < FAKE_VHOST_RINGS; i++)
+			d->rings[i].kick = d->rings[i].call = d->rings[i].err =
+				d->rings[i].backend = -1;
+	}
 }
 
 struct fake_vhost *fake_vhost(void)
 {
-	return &fake.dev;
+	return &fake.devs[0];
+}
+
+void fake_vhost_each(void)
+{
+	fake.each = true;
+}
+
+struct fake_vhost *fake_vhost_nth(unsigned int index)
+{
+	return &fake.devs[index];
+}
+
+static struct fake_vhost *device_of(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < fake.opened; i++)
+		if (fake.fds[i] == fd)
+			return &fake.devs[i];
+	return &fake.devs[0];
 }
 
 void fake_vhost_fail(unsigned long request, unsigned int skip, int error)
@@ -48,8 +76,15 @@ void fake_vhost_open_fails(int error)
 
 int vhost_sys_open(const char *path)
 {
+	int fd;
+
 	(void)path;
-	return fake.open_error ? -fake.open_error : open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fake.open_error)
+		return -fake.open_error;
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (fake.each && fake.opened < FAKE_VHOST_DEVICES)
+		fake.fds[fake.opened++] = fd;
+	return fd;
 }
 
 static bool fails(unsigned long request)
@@ -72,7 +107,7 @@ static int ring_ioctl(struct fake_vhost *d, unsigned long request, void *arg)
 	switch (request) {
 	case VHOST_SET_VRING_NUM:
 	case VHOST_SET_VRING_BASE:
-		if (d->running)
+		if (d->running || ring->backend >= 0)
 			return -EBUSY;
 		*(request == VHOST_SET_VRING_NUM ? &ring->num : &ring->base) = state->num;
 		return 0;
@@ -81,6 +116,7 @@ static int ring_ioctl(struct fake_vhost *d, unsigned long request, void *arg)
 	case VHOST_SET_VRING_KICK: ring->kick = file->fd; return 0;
 	case VHOST_SET_VRING_CALL: ring->call = file->fd; return 0;
 	case VHOST_SET_VRING_ERR: ring->err = file->fd; return 0;
+	case VHOST_NET_SET_BACKEND: ring->backend = file->fd; return 0;
 	default: return -ENOTTY;
 	}
 }
@@ -96,9 +132,8 @@ static int mem_table(struct fake_vhost *d, const struct vhost_memory *table)
 
 int vhost_sys_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct fake_vhost *d = &fake.dev;
+	struct fake_vhost *d = device_of(fd);
 
-	(void)fd;
 	d->calls++;
 	if (fails(request)) {
 		int error = fake.fail_error;
