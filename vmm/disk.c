@@ -119,7 +119,13 @@ static int lock_file(struct disk *d, struct err *err)
 	struct flock lock = { .l_type = d->config->readonly ? F_RDLCK : F_WRLCK,
 			      .l_whence = SEEK_SET };
 
-	if (d->config->no_lock || !fcntl(d->fd, F_OFD_SETLK, &lock))
+	int ret = 0;
+
+	if (!d->config->no_lock)
+		do
+			ret = fcntl(d->fd, F_OFD_SETLK, &lock);
+		while (ret < 0 && errno == EINTR);
+	if (!ret)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return err_set(err, -EBUSY,
