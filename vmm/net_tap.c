@@ -337,7 +337,8 @@ static void tap_look(void *opaque)
 	struct net_tap *t = opaque;
 
 	tap_drop_waiting(t);
-	if (!tap_comes_back(t))
+	/* A change that was told while it came back. */
+	if (t->state == TAP_UP || !tap_comes_back(t))
 		return;
 	if (!tap_is_back(t)) {
 		loop_timer_set(t->timer, t->look_ns);

@@ -152,6 +152,32 @@ static void renamed(void **state)
 	delete_link();
 }
 
+/* What comes back is another program's: it is looked at now and then, and taken when that lets it go. */
+static void anothers(void **state)
+{
+	struct net_config config = by_name;
+	struct nic *n;
+	int fd;
+
+	(void)state;
+	config.queues = 2;
+	run("ip tuntap add " NAME " mode tap multi_queue && ip link set " NAME " up");
+	n = nic_new(&config);
+	delete_link();
+	assert_true(wait_for(n, &n->link_calls, 1));
+	fd = open_tap(IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE);
+	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
+	set_up(true);
+	assert_true(turns_in(n, 3) < 100);
+	assert_false(n->up);
+	close(fd);
+	assert_true(wait_for(n, &n->link_calls, 2));
+	connect_packet(n);
+	both_ways(n, 60, 20);
+	nic_free(n);
+	delete_link();
+}
+
 /* A process in a network namespace of its own. */
 static pid_t new_namespace(void)
 {
@@ -267,6 +293,7 @@ int main(void)
 		T(deleted),
 		T(descriptor_deleted),
 		T(noticed_without_frames),
+		T(anothers),
 		T(renamed),
 		T(namespace_deleted),
 		T(full),
