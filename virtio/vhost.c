@@ -64,9 +64,11 @@ static void error_came(void *opaque, uint32_t events)
 	struct vhost_ring *ring = opaque;
 
 	(void)events;
-	if (io_eventfd_drain(ring->err_fd) && virtq_running(ring->vq))
-		virtq_stop(ring->vq, "the host's kernel cannot go on with it (vhost): its driver "
-				     "broke a rule of the ring");
+	if (!io_eventfd_drain(ring->err_fd) || !virtq_running(ring->vq) ||
+	    (ring->vhost->lost && ring->vhost->lost(ring->vhost)))
+		return;
+	virtq_stop(ring->vq, "the host's kernel cannot go on with it (vhost): its driver "
+			     "broke a rule of the ring");
 }
 
 static int watched_fd(struct vhost_ring *ring, loop_fd_fn fn, struct loop_watch **ret_watch,
@@ -271,7 +273,8 @@ int vhost_bind(struct vhost *v, struct virtio_dev *vdev, struct err *err)
 		return err_set(err, -ENOMEM, "no memory for %u rings", v->queues);
 	for (i = 0; i < v->queues; i++)
 		v->rings[i] = (struct vhost_ring){
-			.own_fd = -1, .call_fd = -1, .err_fd = -1, .vq = &vdev->queues[v->first + i]
+			.own_fd = -1, .call_fd = -1, .err_fd = -1,
+			.vq = &vdev->queues[v->first + i], .vhost = v
 		};
 	return 0;
 }

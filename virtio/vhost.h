@@ -25,9 +25,10 @@ struct vhost_ring {
 	uint16_t base; /* the next entry of the available ring that the kernel is to take */
 	int own_fd;    /* interrupts that cannot go straight to the guest come here */
 	int call_fd;   /* what the kernel was given: a vector's eventfd, or own_fd */
-	int err_fd;    /* the kernel gave the ring up: the guest broke a rule */
+	int err_fd;    /* the kernel gave the ring up: the guest broke a rule, or see lost() */
 	struct loop_watch *watch, *err_watch;
 	struct virtq *vq;
+	struct vhost *vhost;
 };
 
 struct vhost {
@@ -39,6 +40,9 @@ struct vhost {
 	/* The rings are described: serve them, or no more. After a stop, which must succeed on a
 	 * half-started one, the kernel touches no ring. 0 or -errno with the reason. */
 	int (*serve)(struct vhost *v, bool on, struct err *err);
+	/* Has the kernel lost what the rings are for, which it also reports as an error of theirs?
+	 * Then it is not the driver's. NULL: it cannot. */
+	bool (*lost)(struct vhost *v);
 
 	int fd;
 	uint64_t features; /* the kernel's */

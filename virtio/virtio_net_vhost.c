@@ -6,11 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/vhost.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/err.h"
 #include "vmm/vm.h"
@@ -75,6 +78,15 @@ static int backend_set(struct vhost *v, bool on, struct err *err)
 	return ret;
 }
 
+/* The kernel fails to send to an interface that was deleted under it. */
+static bool backend_lost(struct vhost *v)
+{
+	struct virtio_net_vhost *p = container_of(v, struct virtio_net_vhost, vhost);
+	struct ifreq ifr;
+
+	return p->tap < 0 || ioctl(p->tap, TUNGETIFF, &ifr) < 0;
+}
+
 static int pair_open(struct virtio_net_vhost *p, int fd, struct err *err)
 {
 	struct vm *vm = p->net->vpci.vdev.dev->vm;
@@ -85,6 +97,7 @@ static int pair_open(struct virtio_net_vhost *p, int fd, struct err *err)
 	p->vhost.queues = RINGS_OF_PAIR;
 	p->vhost.first = RINGS_OF_PAIR * p->pair;
 	p->vhost.serve = backend_set;
+	p->vhost.lost = backend_lost;
 	return vhost_open(&p->vhost, vm, fd, err);
 }
 

@@ -255,6 +255,53 @@ static void interrupts_go_where_they_can(void **state)
 	close(vector);
 }
 
+static void stop(void *opaque)
+{
+	loop_stop(opaque);
+}
+
+/* What is there for the loop to do, once. */
+static void turn(struct rig *r)
+{
+	assert_int_equal(loop_post(r->vm.loop, stop, r->vm.loop), 0);
+	assert_int_equal(loop_run(r->vm.loop, NULL), 0);
+}
+
+static bool is_lost(struct vhost *v)
+{
+	(void)v;
+	return true;
+}
+
+/* The kernel reports an error of a ring. */
+static void ring_fails(struct rig *r)
+{
+	open_bound(r);
+	drive(r, RINGS);
+	io_eventfd_signal(fake_vhost()->rings[1].err);
+	turn(r);
+	assert_int_equal(io_eventfd_drain(fake_vhost()->rings[1].err), 0);
+}
+
+static void an_error_is_the_drivers(void **state)
+{
+	struct rig *r = *state;
+
+	ring_fails(r);
+	assert_true(needs_reset(r));
+	assert_non_null(strstr(r->line, "broke a rule"));
+}
+
+/* A tap that was deleted, which vhost-net reports in the same way. */
+static void unless_its_purpose_is_lost(void **state)
+{
+	struct rig *r = *state;
+
+	r->vhost.lost = is_lost;
+	ring_fails(r);
+	assert_false(needs_reset(r));
+}
+
 /* A driver that sets up one ring of two gets no service, and the log says why. */
 static void half_a_driver(void **state)
 {
@@ -327,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(kernel_is_told_all), T(rings_come_back),	 T(interrupts_go_where_they_can),
+		T(an_error_is_the_drivers), T(unless_its_purpose_is_lost),
 		T(half_a_driver),      T(f38_each_call_refused), T(f38_refused_at_open),
 	};
 
