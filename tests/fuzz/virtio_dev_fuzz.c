@@ -180,11 +180,19 @@ static void notify(struct fuzz *f, unsigned int queue)
 static void config(struct fuzz *f)
 {
 	static const uint8_t widths[] = { 1, 2, 4 };
+	const struct dev_control *control = f->vp->pdev.dev.class->control;
 	unsigned int size = widths[fuzz_u8(&f->in) % 3];
 	uint64_t at = VIRTIO_PCI_DEVICE_AT + fuzz_u8(&f->in) / size * size;
 
 	virtio_pci_read(&f->vp->pdev.dev, virtio_pci_bar(f->vp), at, size);
 	virtio_pci_write(&f->vp->pdev.dev, virtio_pci_bar(f->vp), at, size, fuzz_u16(&f->in));
+	/* The host asks, too. */
+	if (control && control->balloon_stats) {
+		struct dev_balloon_stats stats;
+
+		control->balloon_stats(&f->vp->pdev.dev, &stats, NULL);
+		MUST(stats.count <= DEV_STATS_MAX);
+	}
 }
 
 /* One queue alone, which then serves from its first entry on. */
