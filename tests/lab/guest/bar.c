@@ -5,6 +5,7 @@
  *	bar fill FILE OFFSET LENGTH [STEP [SEED]]   writes a word at every STEP bytes (8: all)
  *	bar check FILE OFFSET LENGTH [STEP [SEED]]  reads them back
  *	bar dump FILE OFFSET LENGTH                 to standard output
+ *	bar byte FILE OFFSET [VALUE]                writes one byte, or prints it; of the first page
  *
  * A word is a function of its offset and the seed, so that one in the wrong place, or of an earlier
  * run, is seen. Status 1 when a word is not what was written.
@@ -68,10 +69,30 @@ static int dump(const volatile uint64_t *words, const struct span *span)
 	return fflush(stdout) != 0;
 }
 
+/* One register. */
+static int byte(const char *file, const char *offset, const char *value)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	volatile uint8_t *map =
+		fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	unsigned long at = strtoul(offset, NULL, 0);
+
+	if (map == MAP_FAILED || at >= 4096) {
+		fprintf(stderr, "bar: %s: %s\n", file, strerror(errno));
+		return 2;
+	}
+	if (value)
+		map[at] = (uint8_t)strtoul(value, NULL, 0);
+	else
+		printf("%u\n", map[at]);
+	return 0;
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: bar fill|check FILE OFFSET LENGTH [STEP [SEED]], bar dump FILE "
-			"OFFSET LENGTH; OFFSET a multiple of 4096, LENGTH and STEP of 8\n");
+			"OFFSET LENGTH, bar byte FILE OFFSET [VALUE]; OFFSET a multiple of 4096, "
+			"LENGTH and STEP of 8\n");
 	return 2;
 }
 
@@ -81,6 +102,8 @@ int main(int argc, char **argv)
 	int fd, status = 0;
 	void *map;
 
+	if ((argc == 4 || argc == 5) && !strcmp(argv[1], "byte"))
+		return byte(argv[2], argv[3], argv[4]);
 	if (argc < 5 || argc > 7)
 		return usage();
 	span.offset = strtoull(argv[3], NULL, 0);
