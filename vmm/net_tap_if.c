@@ -60,6 +60,9 @@ int tap_if_open(char name[IFNAMSIZ], bool several, struct err *err)
 		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 		ret = ioctl(fd, TUNSETIFF, &ifr) < 0 ? -errno : 0;
 	}
+	/* While another program has a queue, what was asked for is not what the interface becomes. */
+	if (!ret && (ioctl(fd, TUNGETIFF, &ifr) < 0 || !(ifr.ifr_flags & IFF_VNET_HDR)))
+		ret = -EBUSY;
 	if (ret) {
 		close(fd);
 		return tap_fail(name, several, ret, err);

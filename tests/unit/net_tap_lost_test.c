@@ -178,6 +178,35 @@ static void anothers(void **state)
 	delete_link();
 }
 
+/* With several queues, all in use, and by the command that an administrator has for it. */
+static void several_deleted(void **state)
+{
+	struct net_config config = by_name;
+	unsigned int round;
+	struct nic *n;
+
+	(void)state;
+	config.queues = 4;
+	run("ip tuntap add " NAME " mode tap multi_queue && ip link set " NAME " up");
+	n = nic_new(&config);
+	pthread_mutex_lock(&n->lock);
+	assert_int_equal(net_set_queues(&n->net, 4), 0);
+	pthread_mutex_unlock(&n->lock);
+	for (round = 1; round <= 3; round++) {
+		both_ways(n, 60, round);
+		delete_link();
+		assert_true(wait_for(n, &n->link_calls, 2 * round - 1));
+		run("ip tuntap add " NAME " mode tap multi_queue && ip addr add 10.5.0.1/24 dev " NAME
+		    " && ip link set " NAME " up");
+		assert_true(wait_for(n, &n->link_calls, 2 * round));
+		connect_packet(n);
+	}
+	both_ways(n, 1514, 20);
+	assert_true(turns_in(n, 1) < 100);
+	nic_free(n);
+	delete_link();
+}
+
 /* A process in a network namespace of its own. */
 static pid_t new_namespace(void)
 {
@@ -294,6 +323,7 @@ int main(void)
 		T(descriptor_deleted),
 		T(noticed_without_frames),
 		T(anothers),
+		T(several_deleted),
 		T(renamed),
 		T(namespace_deleted),
 		T(full),
