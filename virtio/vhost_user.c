@@ -169,21 +169,40 @@ static int give_call(struct vhost_user *vu, struct vhost_user_ring *ring, struct
 	return ret;
 }
 
+/* The two areas beside the descriptors have the names of the split format in the protocol. */
+static struct vhost_user_addr ring_addr(const struct virtq *vq)
+{
+	struct vhost_user_addr addr = { .index = vq->index };
+
+	if (vq->format == &virtq_packed) {
+		addr.desc = (uintptr_t)vq->packed.desc;
+		addr.used = (uintptr_t)vq->packed.device;
+		addr.avail = (uintptr_t)vq->packed.driver;
+	} else {
+		addr.desc = (uintptr_t)vq->split.desc;
+		addr.used = (uintptr_t)vq->split.used;
+		addr.avail = (uintptr_t)vq->split.avail;
+	}
+	return addr;
+}
+
+/* What is told of the beginning of a ring: of a packed one the wrap counter, bit 15, is 1 there. */
+static uint16_t first_base(const struct virtq *vq)
+{
+	return vq->format == &virtq_packed ? 1u << VRING_PACKED_EVENT_F_WRAP_CTR : 0;
+}
+
 static int ring_start(struct vhost_user *vu, struct vhost_user_ring *ring, struct err *err)
 {
 	struct virtq *vq = ring->vq;
-	struct vhost_user_addr addr = {
-		.index = vq->index,
-		.desc = (uintptr_t)vq->split.desc,
-		.used = (uintptr_t)vq->split.used,
-		.avail = (uintptr_t)vq->split.avail,
-	};
+	struct vhost_user_addr addr = ring_addr(vq);
 	int ret;
 
 	ring->call_fd = -1;
 	ret = simple(vu, VHOST_USER_SET_VRING_NUM, vq->index, vq->size, err);
 	if (!ret)
-		ret = simple(vu, VHOST_USER_SET_VRING_BASE, vq->index, ring->base, err);
+		ret = simple(vu, VHOST_USER_SET_VRING_BASE, vq->index, ring->base ^ first_base(vq),
+			     err);
 	if (!ret)
 		ret = vhost_user_send(vu->hello.fd, VHOST_USER_SET_VRING_ADDR, 0, &addr,
 				      sizeof(addr), NULL, 0, err);
@@ -313,7 +332,7 @@ static int rings_stop(struct vhost_user *vu, struct err *err)
 			ret = err_set(err, -EPROTO, "it answers for ring %u, not %u", state.index,
 				      i);
 		if (!ret)
-			ring->base = (uint16_t)state.num;
+			ring->base = (uint16_t)state.num ^ first_base(ring->vq);
 	}
 	return ret;
 }
@@ -340,12 +359,18 @@ static void hang_up(struct vhost_user *vu)
  * had taken and not given back is in the record of what was in flight. Without that record only a
  * ring with nothing in flight can go on: requests may have been done in any order, so an entry of
  * the available ring behind the used index may be one that is done, whose buffers are the guest's
- * again. Then the driver has to reset the device.
+ * again. Then the driver has to reset the device. So it has with a packed ring, which does not say
+ * how far its device came.
  */
 static void ring_lost(struct vhost_user *vu, struct vhost_user_ring *ring)
 {
 	if (!ring->started)
 		return;
+	if (ring->vq->format == &virtq_packed) {
+		virtq_stop(ring->vq, "its server went, and a packed ring does not say how far that "
+				     "was; its driver has to reset it");
+		return;
+	}
 	ring->base = virtq_split_used_index(ring->vq);
 	if (vu->inflight_fd < 0 && !vu->frames &&
 	    ring->base != virtq_split_avail_index(ring->vq))
@@ -521,6 +546,9 @@ int vhost_user_open(struct vhost_user *vu, struct vm *vm, const char *id, struct
 		return ret;
 	if (!(vu->hello.features >> VIRTIO_F_VERSION_1 & 1))
 		return err_set(err, -EPROTO, "%s: its server has no VERSION_1", vu->path);
+	if (vu->wanted & ~vu->hello.features & BIT64(VIRTIO_F_RING_PACKED))
+		return err_set(err, -EINVAL, "%s: packed=on: its server has split rings alone",
+			       vu->path);
 	if (vu->hello.queues < server_queues(vu))
 		return err_set(err, -EINVAL, "%s: queues=%u: its server has %llu", vu->path,
 			       server_queues(vu), (unsigned long long)vu->hello.queues);

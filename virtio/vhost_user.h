@@ -51,7 +51,8 @@ struct vhost_user_ask {
 
 struct vhost_user_ring {
 	bool started;
-	uint16_t base; /* the next entry of the available ring that the server is to take */
+	uint16_t base; /* the next entry that the server is to take; packed, bit 15 says whether the
+			* wrap counter is another than at the ring's beginning */
 	int own_fd;    /* interrupts that cannot go straight to the guest come here */
 	int call_fd;   /* what the server was given: a vector's eventfd, or own_fd */
 	struct loop_watch *watch;

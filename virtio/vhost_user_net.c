@@ -69,6 +69,8 @@ static int net_realize(struct dev *dev, struct err *err)
 	vu->rings_each = QUEUES;
 	vu->queues = QUEUES;
 	vu->wanted = FEATURES_THEIRS;
+	if (n->vup.vpci.packed)
+		vu->wanted |= BIT64(VIRTIO_F_RING_PACKED);
 	vu->added = FEATURES_OURS;
 	vu->frames = true;
 	ret = vhost_user_pci_init(&n->vup, &net_ops, CLASS_ETHERNET, err);
@@ -88,6 +90,9 @@ static void net_describe(struct dev *dev, char *buf, size_t size)
 
 static const struct opt_field net_options[] = {
 	VHOST_USER_PCI_OPTIONS,
+	{ "packed", OPT_BOOL, offsetof(struct vhost_user_net, vup.vpci.packed), 0, 0, false,
+	  "on: packed rings are offered too, which go on at a next server only after a reset by "
+	  "the driver (off)" },
 	{ "mac", OPT_MAC, offsetof(struct vhost_user_net, mac), 0, 0, false,
 	  "address; derived from the guest's name and the device's id when not given" },
 	OPT_END,
