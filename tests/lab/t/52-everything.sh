@@ -88,7 +88,7 @@ python3 /mnt/take.py >/mnt/up &
 taker=$!
 wait_for 20 [ -e /mnt/listening ]
 said() { sed -n "s/^$1 //p" /mnt/log | tr -d '\r'; }
-sum() { echo "$(sha256sum <"$1")"; }
+sum() { sha256sum <"$1"; }
 ctl() { "$VIADUCT" ctl /mnt/monitor "$@"; }
 
 guest_start /mnt/log /mnt/initrd --cpus 2 --memory 640M --monitor /mnt/monitor \
