@@ -33,8 +33,8 @@ def spread(values, unit=1.0):
     return (statistics.median(values), min(values), max(values)) if values and unit else None
 
 
-def panel(title, label, names, bars, line=None):
-    """@bars: (VMM, a spread for each of @names)."""
+def panel(title, label, names, bars, least=0.0, points=False):
+    """@bars: (VMM, a spread for each of @names). @least: a logarithmic axis, from there."""
     text, blocks = "", []
     for i, (vmm, spreads) in enumerate(bars):
         shift = (i - (len(bars) - 1) / 2) * 0.38
@@ -47,12 +47,14 @@ def panel(title, label, names, bars, line=None):
     tics = ", ".join(f"{quoted(n)} {x}" for x, n in enumerate(names))
     text += f"set title {quoted(title)}\nset ylabel {quoted(label)}\nset xtics ({tics})\n"
     text += f"set xrange [-0.6:{len(names) - 0.4}]\n"
-    top = max(s[2] for _, spreads in bars for s in spreads if s)
-    text += f"set yrange [0:{top * 1.2 or 1}]\n"  # with room for the key
-    plots = [f"$d{i} using 1:2:3:4:5 with boxerrorbars lc rgb '{COLOURS[vmm]}' title "
+    top = (max(s[2] for _, spreads in bars for s in spreads if s) or 1) * (4 if least else 1.2)
+    text += "set logscale y\n" if least else "unset logscale y\n"
+    text += f"set yrange [{least}:{top}]\n"  # with room for the key
+    style = "1:2:3:4 with yerrorbars pt 7 ps 1.4" if points else "1:2:3:4:5 with boxerrorbars"
+    plots = [f"$d{i} using {style} lc rgb '{COLOURS[vmm]}' title "
              f"{quoted('QEMU 10' if vmm == 'qemu' else vmm)}" for i, vmm in blocks]
-    if line:
-        plots.append(f"{line} lc rgb '#444444' dt 2 notitle")
+    if points:
+        plots.append("1 lc rgb '#444444' dt 2 notitle")
     return text + "plot " + ", ".join(plots) + "\n"
 
 
@@ -83,8 +85,9 @@ class Plot:
                     names.append(what.replace(": IOPS", "").replace(", Mb/s", "")
                                  .replace("4 KiB ", "").replace(", depth ", " x"))
                     spreads.append(self.ratio(what))
-        return panel("IOPS and throughput, viaduct to QEMU in the same round", "ratio (more is better)",
-                     names, [("viaduct", spreads)], line="1")
+        return panel("IOPS and throughput, viaduct to QEMU in the same round", "ratio (more is better; logarithmic)",
+                     names, [("viaduct", spreads)], least=min([0.1] + [s[1] / 2 for s in spreads]),
+                     points=True)
 
     def nics(self, title, key, better):
         names = [n for n in NICS if any(self.values(f"{n}: {k}", v) for v in COLOURS for k in [key])]
@@ -96,8 +99,9 @@ class Plot:
         whats += [w for w in self.rows if "system calls for a small packet" in w]
         names = [w.replace(": system calls", "").replace(" for a small packet", ",")
                  .replace("4 KiB ", "").replace(", depth ", " x") for w in whats]
-        return panel("System calls of the VMM for a request or a small packet", "calls", names,
-                     self.both(whats, 1.0))
+        return panel("System calls of the VMM for a request or a small packet",
+                     "calls (logarithmic; no bar: less than 0.01)", names, self.both(whats, 1.0),
+                     least=0.01)
 
 
 def main():
