@@ -23,6 +23,19 @@ struct runner {
 	unsigned int asked; /* how often the guest was asked to power off */
 };
 
+static void terminal_resized(struct vm *vm)
+{
+	struct dev *dev;
+
+	for (dev = vm->devs; dev; dev = dev->next) {
+		if (!dev->class->control || !dev->class->control->terminal_resized)
+			continue;
+		pthread_mutex_lock(&dev->lock);
+		dev->class->control->terminal_resized(dev);
+		pthread_mutex_unlock(&dev->lock);
+	}
+}
+
 /* The first signal asks the guest, the second ends it. */
 static void on_signal(void *opaque, uint32_t events)
 {
@@ -32,6 +45,10 @@ static void on_signal(void *opaque, uint32_t events)
 	(void)events;
 	if (read(r->signal_fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGWINCH) {
+		terminal_resized(r->vm);
+		return;
+	}
 	if (r->asked++) {
 		vm_request_host(r->vm, VM_QUIT, "signal");
 		return;
@@ -77,6 +94,7 @@ static int catch_signals(struct runner *r, struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signal_fd < 0)

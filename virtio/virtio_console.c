@@ -7,8 +7,12 @@
  * Control messages to the guest are not queued but remembered as a bit for each port and kind: a
  * driver that gives no buffers, or asks again and again, costs nothing.
  *
- * Input stays in the back end until the guest has opened the port and given buffers; output never
- * waits for the host's reader (chardev.h says what goes then).
+ * Input stays in the back end until the guest has opened the port and given buffers.
+ *
+ * Output of a port waits for its reader: the queue stands until there is room. The console's does
+ * not, and loses the oldest (chardev.h), for Linux spins with interrupts off until its console has
+ * taken what it says. Likewise a port on a socket is open to the guest while it has a client, and
+ * what is said to nobody is lost; the console is always open, and keeps the last for the next one.
  */
 #include "virtio_console.h"
 
@@ -78,7 +82,7 @@ static size_t control_message(const struct virtio_console_port *port, unsigned i
 
 	put_le32(msg, port->id);
 	put_le16(msg + 4, events[kind]);
-	put_le16(msg + 6, 1);
+	put_le16(msg + 6, kind != TELL_OPEN || !port->id || chardev_connected(port->chardev));
 	if (kind == TELL_RESIZE) {
 		put_le16(msg + CONTROL_SIZE, (uint16_t)c->cols);
 		put_le16(msg + CONTROL_SIZE + 2, (uint16_t)c->rows);
@@ -138,7 +142,9 @@ static void port_ready(struct virtio_console_port *port)
 {
 	const struct virtio_console *c = port->console;
 
-	port->pending |= BIT(TELL_OPEN);
+	/* Closed is what the driver takes for granted. */
+	if (!port->id || chardev_connected(port->chardev))
+		port->pending |= BIT(TELL_OPEN);
 	if (!port->id)
 		port->pending |= BIT(TELL_CONSOLE);
 	if (!port->id && c->cols)
@@ -169,6 +175,7 @@ static void control_received(struct virtio_console *c, const uint8_t *msg)
 	}
 	port = &c->ports[id];
 	if (event == VIRTIO_CONSOLE_PORT_READY && value) {
+		port->ready = true;
 		port_ready(port);
 	} else if (event == VIRTIO_CONSOLE_PORT_OPEN) {
 		port->guest_open = value;
@@ -177,29 +184,97 @@ static void control_received(struct virtio_console *c, const uint8_t *msg)
 	}
 }
 
-/* Takes output or control messages, one ring's length or PASS_BYTES at most. */
-static void out_run(struct virtio_console *c, struct virtq *vq, struct virtio_console_port *port)
+static void out_end(struct virtq *vq)
 {
-	uint8_t msg[CONTROL_SIZE];
-	unsigned int n, i;
-	size_t bytes = 0;
-
-	for (n = 0; n < vq->size && bytes < PASS_BYTES && virtq_pop(vq, &c->out) > 0; n++) {
-		struct iovec *iov = virtq_elem_out(&c->out);
-
-		for (i = 0; port && i < c->out.out_count; i++) {
-			chardev_write(port->chardev, iov[i].iov_base, iov[i].iov_len);
-			bytes += iov[i].iov_len;
-		}
-		if (!port && iov_gather(iov, c->out.out_count, msg, sizeof(msg)) == sizeof(msg))
-			control_received(c, msg);
-		virtq_push(vq, &c->out, 0);
-	}
 	if (vq->broken)
 		return;
 	virtq_signal(vq);
 	if (virtq_kick_on(vq))
 		virtq_kick_again(vq);
+}
+
+static void control_run(struct virtio_console *c, struct virtq *vq)
+{
+	uint8_t msg[CONTROL_SIZE];
+	unsigned int n;
+
+	for (n = 0; n < vq->size && virtq_pop(vq, &c->out) > 0; n++) {
+		if (iov_gather(virtq_elem_out(&c->out), c->out.out_count, msg, sizeof(msg)) ==
+		    sizeof(msg))
+			control_received(c, msg);
+		virtq_push(vq, &c->out, 0);
+	}
+	out_end(vq);
+}
+
+/* Output. */
+
+/* Writes what there is room for of the buffer in hand. */
+static void port_write(struct virtio_console_port *port)
+{
+	size_t room, n, skip = port->out_done;
+	struct iov_cursor from;
+	void *at;
+
+	iov_cursor_init(&from, virtq_elem_out(&port->out), port->out.out_count);
+	while (skip && (n = iov_cursor_next(&from, skip, &at)))
+		skip -= n;
+	do {
+		room = port->id ? chardev_room(port->chardev) : SIZE_MAX;
+		n = iov_cursor_next(&from, room, &at);
+		if (n)
+			chardev_write(port->chardev, at, n);
+		port->out_done += n;
+	} while (n);
+}
+
+/* One ring's length or PASS_BYTES at most. */
+static void port_run(struct virtio_console_port *port, struct virtq *vq)
+{
+	size_t bytes = 0;
+	unsigned int n;
+
+	for (n = 0; n < vq->size && bytes < PASS_BYTES; n++) {
+		if (!port->out_held) {
+			if (virtq_pop(vq, &port->out) <= 0)
+				break;
+			port->out_held = true;
+			port->out_done = 0;
+		}
+		bytes += port->out.out_len - port->out_done;
+		port_write(port);
+		/* port_writable() goes on. */
+		if (port->out_done < port->out.out_len) {
+			virtq_kick_off(vq);
+			virtq_signal(vq);
+			return;
+		}
+		port->out_held = false;
+		virtq_push(vq, &port->out, 0);
+	}
+	out_end(vq);
+}
+
+static void port_writable(void *opaque)
+{
+	struct virtio_console_port *port = opaque;
+	struct virtq *vq = console_queue(port->console, port_queue(port) + 1);
+
+	if (virtq_running(vq))
+		port_run(port, vq);
+}
+
+/* Without a client nobody reads what the guest says, nor says anything (5.3.6.2). */
+static void port_peer(void *opaque, bool connected)
+{
+	struct virtio_console_port *port = opaque;
+
+	(void)connected;
+	/* Nobody to tell it before the port is ready; port_ready() asks then. */
+	if (!port->ready)
+		return;
+	port->pending |= BIT(TELL_OPEN);
+	control_send(port->console);
 }
 
 /* Input. */
@@ -259,6 +334,11 @@ static void console_config_read(struct virtio_dev *vdev, unsigned int offset, vo
 	memcpy(buf, config + offset, len);
 }
 
+static struct virtio_console_port *queue_port(struct virtio_console *c, const struct virtq *vq)
+{
+	return &c->ports[vq->index < CONTROL_RX ? 0 : vq->index / 2 - 1];
+}
+
 static void console_notify(struct virtio_dev *vdev, struct virtq *vq)
 {
 	struct virtio_console *c = dev_to_console(vdev->dev);
@@ -266,13 +346,13 @@ static void console_notify(struct virtio_dev *vdev, struct virtq *vq)
 
 	if (vq->index == CONTROL_RX || vq->index == CONTROL_TX) {
 		if (vq->index == CONTROL_TX)
-			out_run(c, vq, NULL);
+			control_run(c, vq);
 		control_send(c);
 		return;
 	}
-	port = &c->ports[vq->index < CONTROL_RX ? 0 : vq->index / 2 - 1];
+	port = queue_port(c, vq);
 	if (vq->index & 1)
-		out_run(c, vq, port);
+		port_run(port, vq);
 	else
 		chardev_resume(port->chardev);
 }
@@ -285,7 +365,17 @@ static void console_reset(struct virtio_dev *vdev)
 	for (i = 0; i < c->port_count; i++) {
 		c->ports[i].pending = 0;
 		c->ports[i].guest_open = false;
+		c->ports[i].ready = false;
+		c->ports[i].out_held = false;
 	}
+}
+
+static bool console_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsigned int ms)
+{
+	(void)ms;
+	if (vq->index & 1 && vq->index != CONTROL_TX)
+		queue_port(dev_to_console(vdev->dev), vq)->out_held = false;
+	return true;
 }
 
 void virtio_console_resize(struct virtio_console *c, uint16_t cols, uint16_t rows)
@@ -309,7 +399,7 @@ static const struct virtio_ops console_ops = {
 	.config_read = console_config_read,
 	.notify = console_notify,
 	.reset = console_reset,
-	.queue_reset = virtio_queue_idle,
+	.queue_reset = console_queue_reset,
 };
 
 /* The device class. */
@@ -344,16 +434,33 @@ static void console_terminal_size(struct virtio_console *c)
 	c->cols = c->rows = 0;
 	if (c->specs[0] && !strcmp(c->specs[0], "stdio") &&
 	    !ioctl(STDIN_FILENO, TIOCGWINSZ, &size)) {
+		c->size_follows = true;
 		c->cols = size.ws_col;
 		c->rows = size.ws_row;
 	}
 }
+
+static void console_terminal_resized(struct dev *dev)
+{
+	struct virtio_console *c = dev_to_console(dev);
+	struct winsize size;
+
+	if (c->size_follows && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size) && size.ws_col &&
+	    (size.ws_col != c->cols || size.ws_row != c->rows))
+		virtio_console_resize(c, size.ws_col, size.ws_row);
+}
+
+static const struct dev_control console_control = {
+	.terminal_resized = console_terminal_resized,
+};
 
 static int port_open(struct virtio_console *c, unsigned int id, struct err *err)
 {
 	struct virtio_console_port *port = &c->ports[id];
 	struct dev *dev = &c->vpci.pdev.dev;
 	struct chardev_front front = { .receive = port_receive,
+				       .writable = port_writable,
+				       .peer = id ? port_peer : NULL,
 				       .opaque = port,
 				       .lock = &dev->lock };
 	int ret;
@@ -388,6 +495,10 @@ static int virtio_console_realize(struct dev *dev, struct err *err)
 	if (virtq_elem_init(&c->in, console_queue(c, 0)) ||
 	    virtq_elem_init(&c->out, console_queue(c, 1)))
 		return err_set(err, -ENOMEM, "no memory for buffers");
+	for (i = 0; i < c->port_count; i++)
+		if (virtq_elem_init(&c->ports[i].out,
+				    console_queue(c, port_queue(&c->ports[i]) + 1)))
+			return err_set(err, -ENOMEM, "no memory for buffers");
 	for (i = 0; i < c->port_count && !ret; i++)
 		ret = port_open(c, i, err);
 	return ret ? ret : pci_dev_plug(&c->vpci.pdev, err);
@@ -412,6 +523,7 @@ static void virtio_console_destroy(struct dev *dev)
 		if (c->ports[i].chardev)
 			chardev_detach(c->ports[i].chardev);
 		chardev_free(c->ports[i].chardev);
+		virtq_elem_done(&c->ports[i].out);
 	}
 	virtio_pci_done(&c->vpci);
 	virtq_elem_done(&c->in);
@@ -462,4 +574,5 @@ const struct dev_class virtio_console_class = {
 	.read = virtio_pci_read,
 	.write = virtio_pci_write,
 	.describe = virtio_console_describe,
+	.control = &console_control,
 };

@@ -19,7 +19,11 @@ struct virtio_console_port {
 	unsigned int id;
 	struct chardev *chardev;
 	uint8_t pending; /* control messages still to be sent: a bit for each kind */
+	bool ready;	 /* the driver has it */
 	bool guest_open;
+	struct virtq_elem out; /* the guest's buffer in hand, of which */
+	size_t out_done;       /* so much is written; the rest waits for room */
+	bool out_held;
 };
 
 struct virtio_console {
@@ -29,9 +33,10 @@ struct virtio_console {
 	char *names[VIRTIO_CONSOLE_PORTS_MAX]; /* [0] is not used */
 	uint32_t cols, rows;		       /* 0: those of the terminal, if it is on one */
 
+	bool size_follows; /* the terminal's */
 	unsigned int port_count;
 	struct virtio_console_port ports[VIRTIO_CONSOLE_PORTS_MAX];
-	/* The buffers in hand: to the guest and from it. */
+	/* The buffers in hand: to the guest, and control messages from it. */
 	struct virtq_elem in, out;
 };
 

@@ -71,6 +71,8 @@ static void chardev_client_gone(struct chardev *ch)
 	fd_close(&ch->in_fd);
 	ch->out_fd = -1;
 	ch->dropping = false;
+	if (ch->front.peer)
+		ch->out_len = 0;
 	loop_timer_set(ch->timer, 1);
 }
 
@@ -164,7 +166,7 @@ void chardev_write(struct chardev *ch, const void *buf, size_t len)
 {
 	const uint8_t *p = buf;
 
-	if (!ch->vm || ch->out_dead || (ch->out_fd < 0 && ch->listen_fd < 0))
+	if (!ch->vm || ch->out_dead || (ch->out_fd < 0 && (ch->listen_fd < 0 || ch->front.peer)))
 		return;
 	if (len > CHARDEV_BUF) {
 		p += len - CHARDEV_BUF;
@@ -186,6 +188,39 @@ void chardev_write(struct chardev *ch, const void *buf, size_t len)
 	    !(ch->out_events & EPOLLOUT)) {
 		ch->flush_due = true;
 		loop_timer_set(ch->timer, CHARDEV_FLUSH_NS);
+	}
+}
+
+bool chardev_connected(const struct chardev *ch)
+{
+	return ch->listen_fd < 0 || ch->out_fd >= 0;
+}
+
+size_t chardev_room(struct chardev *ch)
+{
+	/* While the descriptor is watched there is nothing to be gained by trying. */
+	if (ch->vm && ch->out_len == CHARDEV_BUF && !(ch->in_events & EPOLLOUT) &&
+	    !(ch->out_events & EPOLLOUT))
+		chardev_flush(ch);
+	if (!ch->vm || ch->out_fd < 0 || ch->out_dead)
+		return SIZE_MAX;
+	ch->room_wanted = ch->out_len == CHARDEV_BUF;
+	return CHARDEV_BUF - ch->out_len;
+}
+
+/* What has changed for the front end; last of all in an event, before the watches are set. */
+static void chardev_tell(struct chardev *ch)
+{
+	bool connected = chardev_connected(ch);
+
+	if (ch->front.peer && connected != ch->peer_told) {
+		ch->peer_told = connected;
+		ch->front.peer(ch->front.opaque, connected);
+	}
+	/* In large steps, so that a slow reader does not cost a call for each little. */
+	if (ch->room_wanted && (ch->out_fd < 0 || ch->out_dead || ch->out_len <= CHARDEV_BUF / 2)) {
+		ch->room_wanted = false;
+		ch->front.writable(ch->front.opaque);
 	}
 }
 
@@ -329,6 +364,7 @@ static void chardev_out_ready(void *opaque, uint32_t events)
 
 	(void)events;
 	chardev_flush(ch);
+	chardev_tell(ch);
 	chardev_watch_all(ch);
 }
 
@@ -346,6 +382,7 @@ static void chardev_ready(void *opaque, uint32_t events)
 			chardev_read(ch);
 		chardev_deliver(ch);
 	}
+	chardev_tell(ch);
 	chardev_watch_all(ch);
 }
 
@@ -357,6 +394,7 @@ static void chardev_tick(void *opaque)
 	ch->accept_wait = false;
 	chardev_flush(ch);
 	chardev_pump(ch);
+	chardev_tell(ch);
 	chardev_watch_all(ch);
 }
 
@@ -369,11 +407,19 @@ int chardev_attach(struct chardev *ch, struct vm *vm, const struct chardev_front
 		return err_set(err, -EBUSY, "%s: is used by another device", ch->name);
 	if (ch->in_fd < 0 && ch->out_fd < 0 && ch->listen_fd < 0)
 		return 0;
+	if (ch->keys && vm->stdio_used)
+		return err_set(err, -EBUSY,
+			       "stdio: two devices of the guest cannot share it; give "
+			       "one of --serial (stdio if nothing is said) and console= another "
+			       "back end");
 	ret = loop_timer_new(vm->loop, front->lock, chardev_tick, ch, &ch->timer, err);
 	if (ret)
 		return ret;
 	ch->vm = vm;
 	ch->front = *front;
+	ch->peer_told = chardev_connected(ch);
+	if (ch->keys)
+		vm->stdio_used = true;
 	chardev_term_raw(ch);
 	/* A regular file or /dev/null as standard input cannot be watched: it is always ready. */
 	ch->in_poll = true;
@@ -433,6 +479,9 @@ void chardev_detach(struct chardev *ch)
 	ch->stalled = false;
 	ch->in_off = 0;
 	ch->in_len = 0;
+	if (ch->keys)
+		ch->vm->stdio_used = false;
+	ch->room_wanted = false;
 	ch->vm = NULL;
 	chardev_restore(ch);
 	atomic_store(&ch->raw, false);

@@ -47,6 +47,8 @@ struct chardev {
 	bool stalled; /* the front end has no room */
 	bool dropping;
 	bool out_dead;
+	bool peer_told;	  /* what peer() last said */
+	bool room_wanted; /* writable() is to be called */
 	atomic_bool raw; /* saved is to be restored */
 	struct termios saved;
 

@@ -42,6 +42,8 @@ struct dev_balloon_stats {
  * thread, with the device's lock held. */
 struct dev_control {
 	int (*set_link)(struct dev *dev, bool up, struct err *err);
+	/* The terminal of standard input has another size. */
+	void (*terminal_resized)(struct dev *dev);
 	/* How much memory, in bytes, the guest is to have; the guest gets there in its own time. */
 	int (*balloon_set)(struct dev *dev, uint64_t bytes, struct err *err);
 	int (*balloon_get)(struct dev *dev, uint64_t *ret_bytes, struct err *err);

@@ -107,6 +107,7 @@ struct vm {
 	atomic_bool stuck;	     /* a device is: see vm_free() */
 	unsigned int drain_ms; /* how long a device that is to stop may take; 0: its own idea */
 	bool paused; /* vm_pause(); loop thread */
+	bool stdio_used; /* by a device's character back end; loop thread */
 	uint64_t resets;
 	unsigned int triple_faults;
 	int64_t triple_fault_first; /* s, CLOCK_MONOTONIC */

@@ -364,6 +364,25 @@ static void second_front_end_is_refused(void **state)
 	assert_int_equal(chardev_attach(e->ch, e->rig->vm, &front, &err), -EBUSY);
 }
 
+/* Two devices cannot share standard input. */
+static void stdio_is_for_one(void **state)
+{
+	struct end *e = *state;
+	struct chardev_front front = { .receive = take, .opaque = e, .lock = &e->lock };
+	struct chardev *other;
+	struct err err = { 0 };
+
+	attach(e, "stdio");
+	assert_int_equal(chardev_new(&other, "stdio", NULL, &err), 0);
+	assert_int_equal(chardev_attach(other, e->rig->vm, &front, &err), -EBUSY);
+	assert_non_null(strstr(err.msg, "--serial"));
+	loop_rig_stop(e->rig);
+	chardev_detach(e->ch);
+	assert_int_equal(chardev_attach(other, e->rig->vm, &front, &err), 0);
+	chardev_detach(other);
+	chardev_free(other);
+}
+
 /* ---- standard input and output, which are other files meanwhile ---- */
 
 struct stdio {
@@ -572,6 +591,7 @@ int main(void)
 		T(other_files_stay),
 		T(input_waits_for_room),
 		T(second_front_end_is_refused),
+		T(stdio_is_for_one),
 		T(terminal_is_raw_while_attached),
 		T(end_of_input_is_no_error),
 		T(input_from_a_file),

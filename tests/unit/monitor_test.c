@@ -73,7 +73,10 @@ static int toy_stats(struct dev *dev, struct dev_balloon_stats *ret_stats, struc
 	return 0;
 }
 
-static const struct dev_control toy_control = { toy_link, toy_set, toy_get, toy_stats };
+static const struct dev_control toy_control = { .set_link = toy_link,
+					      .balloon_set = toy_set,
+					      .balloon_get = toy_get,
+					      .balloon_stats = toy_stats };
 static const struct dev_class toy_class = { .name = "toy", .size = sizeof(struct toy),
 					    .realize = toy_realize, .quiesce = toy_nothing,
 					    .destroy = toy_nothing, .control = &toy_control };

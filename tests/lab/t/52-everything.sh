@@ -56,9 +56,11 @@ done
 sha256sum </dev/sr0 >/tmp/cd &
 vsock send 1000 </tmp/random && echo VSOCK-DONE &
 port=$(ls /dev/vport*p1)
-read -r line <$port
+# Until the host's end is connected, reading ends at once; to close would lose what has come.
+exec 3<>$port
+until read -r line <&3; do sleep 0.2; done
 echo "HEARD $line"
-echo "the guest's answer" >$port
+echo "the guest's answer" >&3
 wait
 echo "NET $(cat /tmp/net)"
 echo "DISK-A $(cat /tmp/vda.sum)"
