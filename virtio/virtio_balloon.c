@@ -250,7 +250,17 @@ static bool balloon_queue_reset(struct virtio_dev *vdev, struct virtq *vq, unsig
 	return true;
 }
 
+/* Linux kicks for its first statistics before DRIVER_OK, when nobody listens. */
+static void balloon_running(struct virtio_dev *vdev, bool running)
+{
+	struct virtq *vq = &vdev->queues[QUEUE_STATS];
+
+	if (running && stats_queue(dev_to_balloon(vdev->dev), vq) && virtq_running(vq))
+		virtq_kick_again(vq);
+}
+
 static const struct virtio_ops balloon_ops = {
+	.running = balloon_running,
 	.type = VIRTIO_ID_BALLOON,
 	.config_size = 8, /* up to and including actual */
 	.config_read = balloon_config_read,

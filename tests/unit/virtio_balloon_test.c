@@ -328,6 +328,28 @@ static void statistics(void **state)
 	guest_free(r.g);
 }
 
+/* As Linux begins: posted, and kicked for, before DRIVER_OK. */
+static void early_statistics(void **state)
+{
+	struct dev_balloon_stats s;
+	struct ring stats;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, false);
+	assert_true(driver_negotiate(&r.d, BIT64(VIRTIO_F_VERSION_1) |
+						   BIT64(VIRTIO_BALLOON_F_STATS_VQ)));
+	ring_open(&stats, &r.d, 2, SIZE, 2);
+	put_stat(&r, 0, VIRTIO_BALLOON_S_MEMTOT, 7 * MIB);
+	ring_desc(&stats, 0, r.list, 10, 0, 0);
+	ring_post(&stats, 0);
+	driver_set_status(&r.d, VIRTIO_CONFIG_S_DRIVER_OK);
+	guest_sync(r.g);
+	assert_int_equal(ask(&r, &s), 0);
+	assert_int_equal(s.count, 1);
+	guest_free(r.g);
+}
+
 /* F13: what is no such buffer, or no number of entries, or unknown. */
 static void bad_statistics(void **state)
 {
@@ -425,7 +447,7 @@ int main(void)
 		cmocka_unit_test(names_no_ram),	  cmocka_unit_test(bad_lists),
 		cmocka_unit_test(pinned),	  cmocka_unit_test(controls),
 		cmocka_unit_test(out_of_a_pool),  cmocka_unit_test(statistics),
-		cmocka_unit_test(bad_statistics),
+		cmocka_unit_test(bad_statistics), cmocka_unit_test(early_statistics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
