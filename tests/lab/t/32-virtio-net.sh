@@ -109,7 +109,7 @@ traffic() {
 more=()
 traffic MSI-X
 check_log "MSI-X: a vector for each queue" 'PCI-MSIX.*virtio0-input' /mnt/log
-more=(--device virtio-net,legacy=on)
+more=(--device "virtio-net,legacy=on")
 LAB_CMDLINE="$LAB_CMDLINE pci=nomsi virtio_pci.force_legacy=1" traffic INTx
 more=()
 check_log "INTx: the pin" 'IO-APIC.*virtio0' /mnt/log
