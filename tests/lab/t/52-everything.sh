@@ -104,7 +104,7 @@ socat - UNIX-CONNECT:/mnt/port </mnt/keys >/mnt/heard &
 exec 5>/mnt/keys
 echo "the host's word" >&5
 check "the guest has moved everything" guest_saw 120 /mnt/log '^READY'
-# Every thread of the kernel's that serves a pair is the guest's own child.
+# A descriptor of vhost-net for each pair.
 check "the kernel serves the pairs" [ "$(readlink "/proc/$guest_pid/fd/"* | grep -c vhost-net)" = 4 ]
 ctl balloon 400M
 check "the balloon takes memory" guest_saw 80 /mnt/log '^BALLOON-SMALL'
