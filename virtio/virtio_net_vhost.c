@@ -125,15 +125,11 @@ static int pairs_open(struct virtio_net *n, struct err *err)
 /* Why the rings are not to be the kernel's, or NULL. */
 static const char *why_not(struct virtio_net *n)
 {
-	int fd;
-
 	if (mode_is(n, "off"))
 		return "vhost=off";
 	if (n->vpci.packed)
 		return "the host's kernel has no packed rings";
-	fd = net_take_over(&n->net, 0, true);
-	net_take_over(&n->net, 0, false);
-	if (fd == -ENOTSUP)
+	if (!net_can_take_over(&n->net))
 		return "it is no interface of the host's kernel";
 	return net_has_header(&n->net) ? NULL : "the descriptor has no header (IFF_VNET_HDR)";
 }

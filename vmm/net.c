@@ -420,9 +420,14 @@ void net_set_filter(struct net *net, const struct net_filter *filter)
 		net->ops->set_filter(net->state, filter);
 }
 
+bool net_can_take_over(const struct net *net)
+{
+	return net->ops && net->ops->take_over;
+}
+
 int net_take_over(struct net *net, unsigned int queue, bool taken)
 {
-	if (!net->ops || !net->ops->take_over)
+	if (!net_can_take_over(net))
 		return -ENOTSUP;
 	return net->ops->take_over(net->state, queue, taken);
 }

@@ -13,7 +13,8 @@
  *
  * A NIC may have several queues each way; queue i of the one side is queue i of the other. And it
  * may want a struct virtio_net_hdr before each frame, both ways, for checksums and segmentation
- * left to the other side: net_set_header(). Where a frame is meant below, that header is a part of it.
+ * left to the other side: net_set_header(). Where a frame is meant below, that header is a part of
+ * it.
  */
 #ifndef VIADUCT_VMM_NET_H
 #define VIADUCT_VMM_NET_H
@@ -49,7 +50,7 @@ typedef unsigned int net_offloads;
 struct net_filter {
 	bool promiscuous;
 	bool all_multicast;
-	unsigned int count; /* of addresses: NET_FILTER_MAX + 1 when there were more than fit */
+	unsigned int count; /* of addresses */
 	uint8_t addr[NET_FILTER_MAX][6];
 };
 
@@ -189,7 +190,8 @@ int net_open(struct net *net, const struct net_config *config, struct vm *vm, co
 	     pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
 /* As net_open(), with a back end that the caller has and @queues; @ops outlives @net. */
 int net_attach(struct net *net, const struct net_backend_ops *ops, unsigned int queues,
-	       struct vm *vm, const char *id, pthread_mutex_t *lock, const struct net_peer_ops *peer, void *nic, struct err *err);
+	       struct vm *vm, const char *id, pthread_mutex_t *lock,
+	       const struct net_peer_ops *peer, void *nic, struct err *err);
 /* Loop thread. A net that is closed or was never opened is fine. */
 void net_close(struct net *net);
 
@@ -210,6 +212,8 @@ int net_set_header(struct net *net, unsigned int size, net_offloads offloads);
 int net_set_queues(struct net *net, unsigned int count);
 /* NIC's lock held. */
 void net_set_filter(struct net *net, const struct net_filter *filter);
+/* Does the back end have descriptors for net_take_over()? Never changes while @net is open. */
+bool net_can_take_over(const struct net *net);
 /* The host's kernel moves the frames of @queue from now on (@taken), or no longer: the back end
  * gives its descriptor away and leaves it alone, but for the link. Returns the descriptor, which
  * stays the back end's, is good while the link is up and may be another after it was down; or
