@@ -69,10 +69,7 @@ static void deleted(void **state)
 	assert_int_equal(n->link_calls, 1);
 	make_persistent();
 	assert_true(wait_for(n, &n->link_calls, 2));
-	connect_packet(n);
-	both_ways(n, 60, 20);
-	nic_free(n);
-	delete_link();
+	works_then_goes(n);
 }
 
 /* A descriptor whose interface goes has no way back; the guest's frames are dropped. */
@@ -124,10 +121,7 @@ static void noticed_without_frames(void **state)
 		}
 		make_persistent();
 		assert_true(wait_for(n, &n->link_calls, 4));
-		connect_packet(n);
-		both_ways(n, 60, 20);
-		nic_free(n);
-		delete_link();
+		works_then_goes(n);
 	}
 }
 
@@ -146,10 +140,7 @@ static void renamed(void **state)
 	assert_true(n->up);
 	run("ip link set vt9 down && ip link set vt9 name " NAME " && ip link set " NAME " up");
 	assert_true(wait_for(n, &n->link_calls, 4));
-	connect_packet(n);
-	both_ways(n, 60, 20);
-	nic_free(n);
-	delete_link();
+	works_then_goes(n);
 }
 
 /* What comes back is another program's: it is looked at now and then, and taken when that lets it go. */
@@ -172,10 +163,7 @@ static void anothers(void **state)
 	assert_false(n->up);
 	close(fd);
 	assert_true(wait_for(n, &n->link_calls, 2));
-	connect_packet(n);
-	both_ways(n, 60, 20);
-	nic_free(n);
-	delete_link();
+	works_then_goes(n);
 }
 
 /* With several queues, all in use, and by the command that an administrator has for it. */
@@ -248,10 +236,7 @@ static void namespace_deleted(void **state)
 	assert_true(turns_in(n, 1) < 100);
 	make_persistent();
 	assert_true(wait_for(n, &n->link_calls, 2));
-	connect_packet(n);
-	both_ways(n, 60, 20);
-	nic_free(n);
-	delete_link();
+	works_then_goes(n);
 }
 
 /* F35: the host's kernel takes no more frames for as long as it likes: the NIC keeps its own, nothing
@@ -304,14 +289,6 @@ static void full(void **state)
 	assert_false(n->up);
 	nic_free(n);
 	run("ip link del v0 && ip link del br0");
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!namespace)
-		skip();
-	return 0;
 }
 
 int main(void)

@@ -295,14 +295,6 @@ static void refusals(void **state)
 	close(fd);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	if (!namespace)
-		skip();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

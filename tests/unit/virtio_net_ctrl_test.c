@@ -1,50 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* virtio-net with a back end that has queues, headers and filters: the control queue, pairs of
  * queues, offloads, and frames that are read straight into the guest's buffers. */
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/if_tun.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 
 #include "base/err.h"
 #include "base/util.h"
 #include "fake_driver.h"
+#include "net_frames.h"
 #include "net_tester.h"
-#include "virtio/virtio_net.h"
+#include "virtio_net_rig.h"
 
 #define NEXT VRING_DESC_F_NEXT
 #define WRITE VRING_DESC_F_WRITE
 #define F(name) BIT64(VIRTIO_NET_F_##name)
 #define VERSION_1 BIT64(VIRTIO_F_VERSION_1)
-#define EVENT_IDX BIT64(VIRTIO_RING_F_EVENT_IDX)
 #define CTRL (F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_MAC_ADDR) | F(CTRL_GUEST_OFFLOADS))
 #define SEGMENTS (F(GUEST_CSUM) | F(GUEST_TSO4) | F(GUEST_TSO6))
 #define ALL (VERSION_1 | F(MRG_RXBUF) | F(MQ) | CTRL | SEGMENTS | F(CSUM) | F(HOST_TSO4))
-#define PAIRS 4ul
-#define SIZE 16u
 #define HEADER 12u
 #define COMMAND_AT 0x10000u /* in the buffer */
-
-static bool namespace;
-
-struct rig {
-	struct guest *g;
-	struct virtio_net *n;
-	struct driver d;
-	struct ring rings[2 * PAIRS + 1];
-	gpa_t buf; /* 128 KiB */
-	uint8_t *mem;
-	uint16_t slot;
-};
 
 static pthread_mutex_t *lock_of(struct rig *r)
 {
@@ -66,18 +49,6 @@ static struct ring *ctrl(struct rig *r)
 	return &r->rings[2 * PAIRS];
 }
 
-static void start(struct rig *r, uint64_t features)
-{
-	unsigned int i;
-
-	guest_msix_on(r->g, r->d.pdev);
-	assert_true(driver_negotiate(&r->d, features));
-	for (i = 0; i <= 2 * PAIRS; i++)
-		ring_open(&r->rings[i], &r->d, i, SIZE, (uint16_t)(i + 1));
-	r->slot = 0;
-	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
 static int setup(void **state)
 {
 	struct rig *r;
@@ -85,39 +56,15 @@ static int setup(void **state)
 
 	if (!namespace)
 		skip();
-	r = test_calloc(1, sizeof(*r));
-	r->g = guest_new(4 * MIB);
-	r->n = (struct virtio_net *)(void *)guest_device(
-		r->g, &virtio_net_class, "virtio-net,id=nic,net=tap,queues=4,vhost=off,mtu=1400,"
-					 "mac=52:54:00:12:34:56");
-	r->buf = guest_alloc(r->g, 128 * KIB, 4096);
-	r->mem = guest_ptr(r->g, r->buf, 128 * KIB);
+	r = rig_new("virtio-net,id=nic,net=tap,queues=4,vhost=off,mtu=1400,mac=52:54:00:12:34:56");
 	net = &r->n->net;
 	net_close(net);
 	assert_int_equal(net_attach(net, &tester_tap_ops, PAIRS, r->g->vm, "nic", net->lock,
 				    net->peer, r->n, NULL),
 			 0);
-	guest_start(r->g);
-	driver_open(&r->d, r->g, &r->n->vpci.pdev.dev);
-	start(r, ALL);
+	rig_run(r, ALL);
 	*state = r;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	if (!r)
-		return 0;
-	guest_free(r->g);
-	test_free(r);
-	return 0;
-}
-
-static bool needs_reset(struct rig *r)
-{
-	return driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 /* One command of @len bytes, header included. The answer; 0xee when there was none. */
@@ -169,7 +116,7 @@ static void identity(void **state)
 	assert_int_equal(tester.offloads, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
 	assert_int_equal(tester.queues, 1);
 	/* Segments without checksums make no sense (5.1.3.1). */
-	start(r, ALL & ~F(GUEST_CSUM));
+	rig_start(r, ALL & ~F(GUEST_CSUM));
 	assert_int_equal(tester.offloads, 0);
 }
 
@@ -283,7 +230,7 @@ static void straight_into_buffers(void **state)
 	driver_negotiate(&r->d, 0);
 	assert_int_equal(take_buffers(r, 0, iov, 64), -1);
 	/* What was at hand is forgotten with the ring. */
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_int_equal(take_buffers(r, 0, iov, 64), 0);
 }
 
@@ -359,10 +306,10 @@ static void pairs(void **state)
 	tester.refuse = 0;
 	assert_int_equal(r->n->active, PAIRS);
 	/* A reset is back to one. */
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_int_equal(tester.queues, 1);
 	/* A driver that knows of no pairs has its control queue behind the first (5.1.2). */
-	start(r, ALL & ~F(MQ));
+	rig_start(r, ALL & ~F(MQ));
 	assert_int_equal(set_pairs(r, 1), 0xee);
 	r->rings[2 * PAIRS] = r->rings[2];
 	assert_int_equal(set_pairs(r, 1), VIRTIO_NET_ERR);
@@ -402,7 +349,7 @@ static void filters(void **state)
 			 VIRTIO_NET_OK);
 	assert_true(tester.filter.promiscuous);
 	/* A reset is its own address again. */
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_int_equal(guest_read(r->g, r->d.device, 4), 0x12005452);
 }
 
@@ -427,10 +374,10 @@ static void offloads(void **state)
 	assert_int_equal(tester.offloads, TUN_F_CSUM);
 	/* The back end cannot: the driver has to be told. */
 	tester.refuse = -EINVAL;
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_true(needs_reset(r));
 	tester.refuse = 0;
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_false(needs_reset(r));
 }
 
@@ -480,7 +427,7 @@ static void bad_commands(void **state)
 	ring_kick(ctrl(r));
 	guest_sync(r->g);
 	assert_true(needs_reset(r));
-	start(r, ALL);
+	rig_start(r, ALL);
 	assert_int_equal(set_pairs(r, 2), VIRTIO_NET_OK);
 }
 
@@ -490,7 +437,7 @@ static void commands_not_negotiated(void **state)
 	struct rig *r = *state;
 	uint8_t mac[6] = { 2 };
 
-	start(r, VERSION_1 | F(MQ) | F(CTRL_VQ));
+	rig_start(r, VERSION_1 | F(MQ) | F(CTRL_VQ));
 	assert_int_equal(command(r, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, "", 1),
 			 VIRTIO_NET_ERR);
 	assert_int_equal(command(r, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, mac, 6),
@@ -554,6 +501,7 @@ int main(void)
 	};
 
 	/* The device is made with a tap of four queues, and then given the tester. */
-	namespace = !unshare(CLONE_NEWNET) && !access("/dev/net/tun", R_OK | W_OK);
+	rig_namespace();
+	frame_link_module(); /* options() has a user network */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

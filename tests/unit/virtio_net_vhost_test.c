@@ -21,34 +21,10 @@
 #include "base/util.h"
 #include "fake_driver.h"
 #include "fake_vhost.h"
-#include "virtio/virtio_net.h"
+#include "virtio_net_rig.h"
 
 #define F(name) BIT64(VIRTIO_NET_F_##name)
 #define FEATURES (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_EVENT_IDX) | F(MQ) | F(CTRL_VQ))
-#define PAIRS 4u
-#define SIZE 16u
-
-static bool namespace;
-
-struct rig {
-	struct guest *g;
-	struct virtio_net *n;
-	struct driver d;
-	struct ring rings[2 * PAIRS + 1];
-	gpa_t buf;
-	uint8_t *mem;
-};
-
-static void start(struct rig *r)
-{
-	unsigned int i;
-
-	guest_msix_on(r->g, r->d.pdev);
-	assert_true(driver_negotiate(&r->d, FEATURES));
-	for (i = 0; i <= 2 * PAIRS; i++)
-		ring_open(&r->rings[i], &r->d, i, SIZE, (uint16_t)(i + 1));
-	driver_set_status(&r->d, VIRTIO_CONFIG_S_DRIVER_OK);
-}
 
 static int setup(void **state)
 {
@@ -58,27 +34,9 @@ static int setup(void **state)
 		skip();
 	fake_vhost_reset();
 	fake_vhost_each();
-	r = test_calloc(1, sizeof(*r));
-	r->g = guest_new(4 * MIB);
-	r->n = (struct virtio_net *)(void *)guest_device(
-		r->g, &virtio_net_class, "virtio-net,id=nic,net=tap,queues=4,vhost=on");
-	r->buf = guest_alloc(r->g, 4096, 4096);
-	r->mem = guest_ptr(r->g, r->buf, 4096);
-	guest_start(r->g);
-	driver_open(&r->d, r->g, &r->n->vpci.pdev.dev);
-	start(r);
+	r = rig_new("virtio-net,id=nic,net=tap,queues=4,vhost=on");
+	rig_run(r, FEATURES);
 	*state = r;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct rig *r = *state;
-
-	if (!r)
-		return 0;
-	guest_free(r->g);
-	test_free(r);
 	return 0;
 }
 
@@ -96,11 +54,6 @@ static unsigned int served(void)
 			mask |= BIT(i);
 	}
 	return mask;
-}
-
-static bool needs_reset(struct rig *r)
-{
-	return driver_status(&r->d) & VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
 static bool queue_runs(struct rig *r, unsigned int queue)
@@ -174,7 +127,7 @@ static void pairs_in_use(void **state)
 	/* A reset takes all back, and the next driver begins with one. */
 	driver_negotiate(&r->d, FEATURES);
 	assert_int_equal(served(), 0);
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(served(), 1);
 	assert_int_equal(set_pairs(r, 4), VIRTIO_NET_OK);
 	assert_int_equal(fake_vhost_nth(2)->rings[0].base, 0);
@@ -198,7 +151,7 @@ static void link_down_and_up(void **state)
 	assert_int_equal(fake_vhost_nth(1)->rings[1].base, 5);
 	/* A driver that begins without a link. */
 	set_link(r, false);
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(served(), 0);
 	set_link(r, true);
 	assert_int_equal(served(), 1);
@@ -214,19 +167,19 @@ static void f38_start_refused(void **state)
 
 	driver_negotiate(&r->d, FEATURES);
 	calls = fake_vhost()->calls;
-	start(r);
+	rig_start(r, FEATURES);
 	calls = fake_vhost()->calls - calls;
 	assert_true(calls > 10);
 	for (i = 0; i < calls; i++) {
 		driver_negotiate(&r->d, FEATURES);
 		fake_vhost_fail(0, i, EBUSY);
-		start(r);
+		rig_start(r, FEATURES);
 		assert_int_equal(fake_vhost()->rings[0].backend, -1);
 		assert_int_equal(fake_vhost()->rings[1].backend, -1);
 		assert_true(needs_reset(r));
 		assert_false(queue_runs(r, 0));
 		assert_false(queue_runs(r, 1));
-		start(r);
+		rig_start(r, FEATURES);
 		assert_int_equal(served(), 1);
 		assert_false(needs_reset(r));
 	}
@@ -244,7 +197,7 @@ static void f38_backend_refused(void **state)
 	assert_true(fake_vhost_nth(0)->rings[0].backend >= 0);
 	assert_true(needs_reset(r));
 	assert_true(guest_logged(r->g, "VHOST_NET_SET_BACKEND"));
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(set_pairs(r, 2), VIRTIO_NET_OK);
 	assert_int_equal(served(), 3);
 }
@@ -255,7 +208,7 @@ static void f38_memory_table_too_long(void **state)
 
 	driver_negotiate(&r->d, FEATURES);
 	fake_vhost_fail(VHOST_SET_MEM_TABLE, 0, E2BIG);
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(fake_vhost()->rings[0].backend, -1);
 	assert_true(needs_reset(r));
 	assert_true(guest_logged(r->g, "VHOST_SET_MEM_TABLE"));
@@ -271,7 +224,7 @@ static void f38_kernel_gives_up(void **state)
 	assert_true(needs_reset(r));
 	assert_false(queue_runs(r, 1));
 	assert_true(guest_logged(r->g, "cannot go on"));
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(served(), 1);
 	assert_false(needs_reset(r));
 	/* Not even a stop: said, and the driver has its reset all the same. */
@@ -279,7 +232,7 @@ static void f38_kernel_gives_up(void **state)
 	driver_negotiate(&r->d, FEATURES);
 	assert_true(guest_logged(r->g, "VHOST_GET_VRING_BASE"));
 	assert_int_equal(served(), 0);
-	start(r);
+	rig_start(r, FEATURES);
 	assert_int_equal(served(), 1);
 }
 
@@ -358,6 +311,6 @@ int main(void)
 		cmocka_unit_test(f38_owned_by_another),
 	};
 
-	namespace = !unshare(CLONE_NEWNET) && !access("/dev/net/tun", R_OK | W_OK);
+	rig_namespace();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
